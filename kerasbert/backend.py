@@ -1,0 +1,117 @@
+"""The one bridge between Keras 2 and Keras 3: every other module imports ``keras`` from here.
+
+Three stacks run the same code: TensorFlow 2.18 to 2.21 with Keras 3; TensorFlow 2.15 with Keras 2.15
+(the only one that tensorflow-addons works on); and TensorFlow 2.16 to 2.21 with tf-keras, chosen by
+``TF_USE_LEGACY_KERAS=1``.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_versions(tensorflow: str, keras: str | None, legacy: bool, tf_keras: str | None) -> None:
+    """Raises ImportError, in one plain sentence, for a pair of versions that cannot work.
+
+    Args:
+        tensorflow: version string of the TensorFlow that was imported.
+        keras: version of the installed ``keras`` distribution, or None.
+        legacy: whether ``TF_USE_LEGACY_KERAS`` asks for tf-keras.
+        tf_keras: version of the installed ``tf_keras`` distribution, or None.
+    """
+    release = tuple(int(part) for part in tensorflow.split(".")[:2])
+    keras_major = int(keras.split(".")[0]) if keras else None
+    if release < (2, 15):
+        problem = f"kerasbert needs TensorFlow 2.15 or newer, but {tensorflow} is installed."
+    elif release == (2, 15):
+        if keras_major == 2:
+            return
+        problem = (
+            f"TensorFlow {tensorflow} needs Keras 2.15, but keras {keras} is installed: "
+            "run `pip install 'keras==2.15.*'` or upgrade TensorFlow to 2.18 or newer."
+        )
+    elif legacy:
+        if tf_keras:
+            return
+        problem = (
+            "TF_USE_LEGACY_KERAS=1 asks for tf-keras, which is not installed: "
+            f"run `pip install 'tf-keras=={release[0]}.{release[1]}.*'` or unset the variable."
+        )
+    elif keras_major == 3:
+        return
+    else:
+        problem = (
+            f"TensorFlow {tensorflow} needs Keras 3, but keras {keras or '(none)'} is installed: "
+            "run `pip install 'keras>=3'`, or set TF_USE_LEGACY_KERAS=1 with tf-keras installed."
+        )
+    raise ImportError(problem)
+
+
+try:
+    import tensorflow as tf
+except ImportError as error:  # a missing wheel, or a broken one: both are said by the cause
+    raise ImportError(
+        "kerasbert needs TensorFlow: run `pip install tensorflow` (or tensorflow-cpu or "
+        f"tensorflow-tpu; the README says how). The import said: {error}"
+    ) from error
+
+LEGACY_KERAS = os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true")
+check_versions(tf.__version__, _installed("keras"), LEGACY_KERAS, _installed("tf_keras"))
+
+from tensorflow import keras  # noqa: E402  (after the check: its own failure is unreadable)
+
+# Keras 2 has no `version` function; this is how keras-nlp told the two apart as well.
+IS_KERAS3 = hasattr(keras, "version")
+
+
+def serializable(cls):
+    """Registers a class so that saved models load without ``custom_objects``."""
+    return keras.utils.register_keras_serializable(package="kerasbert")(cls)
+
+
+def variable_path(variable) -> str:
+    """The variable's full path, such as ``Embedding-Norm/gamma``, on every stack.
+
+    Keras 3 keeps it in ``path`` (``name`` is only the last part); Keras 2 in ``name`` with ``:0``.
+    """
+    return getattr(variable, "path", None) or variable.name.split(":")[0]
+
+
+def dtype_policy(dtype):
+    """A Keras dtype policy from a name, a policy or None (the global policy)."""
+    if dtype is None:
+        return keras.mixed_precision.global_policy()
+    if isinstance(dtype, str):
+        return keras.mixed_precision.Policy(dtype)
+    return dtype
+
+
+# Keyword of `add_weight` for a variable that a layer casts itself.
+NO_AUTOCAST = {"autocast": False} if IS_KERAS3 else {"experimental_autocast": False}
+
+
+def symbolic_tensor(shape, dtype):
+    """What `compute_output_spec` returns in Keras 3 (Keras 2 traces `call` instead)."""
+    return keras.KerasTensor(shape, dtype=dtype)
+
+
+def named_build(sublayer, input_shape) -> None:
+    """Builds a sublayer so that its variables' names begin with its own on Keras 2 as well."""
+    if sublayer.built:
+        return
+    with tf.name_scope(sublayer.name):
+        sublayer.build(input_shape)
+        sublayer.built = True
+
+
+def is_symbolic(tensor) -> bool:
+    """Whether this is Keras 3's placeholder, on which TensorFlow operations do not work."""
+    return IS_KERAS3 and isinstance(tensor, keras.KerasTensor)

@@ -1,0 +1,116 @@
+"""Binding a checkpoint's tensors to a model's variables: exact, by name, in one pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from kerasbert.backend import tf
+from kerasbert.checkpoints.mapping import Row, TokenSelection, loaded_shape, on_load
+from kerasbert.checkpoints.report import LoadReport
+
+# Tensors of any training run that are no weights: optimizer slots and counters.
+OPTIMIZER_STATE = re.compile(
+    r".*/(adam_m|adam_v|lamb_m|lamb_v|Adam|Adam_1|LAMB(_1)?|AdamWeightDecay\w*|Momentum|.*_slot_v\w*)"
+    r"|(.*/)?(global_step|beta1_power|beta2_power|temperature)"
+)
+
+
+class TensorSource(Protocol):
+    """Named tensors that can be read: a Google checkpoint, a dict of arrays, ..."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def read(self, names: Iterable[str]) -> dict[str, tf.Tensor]:
+        """The tensors of those names, in the dtypes that they are stored in."""
+        ...
+
+
+def bind(
+    variables: Mapping[str, Any],
+    rows: Sequence[Row],
+    source: TensorSource,
+    *,
+    tokens: TokenSelection = TokenSelection(),
+    optional: Sequence[str] = (),
+    cut: frozenset[str] = frozenset(),
+) -> tuple[LoadReport, dict[str, tuple[Row, Any]]]:
+    """Finds each variable's tensor, without reading any.
+
+    Args:
+        variables: a model's variables by path.
+        rows: mapping rows with block indices written out.
+        source: where the tensors are.
+        tokens: which vocabulary rows the model keeps.
+        optional: regular expressions of tensors that a model may leave unused.
+        cut: variables whose leading rows only are wanted (a shorter position table).
+
+    Returns:
+        The report, and the plan: for each tensor to be read, its row and variable.
+
+    Raises:
+        KeyError: when a variable has no row: a mistake in the family's table.
+    """
+    by_variable = {row.variable: row for row in rows}
+    report, plan = LoadReport(), {}
+    for path, variable in variables.items():
+        row = by_variable[path]
+        shape = source.shapes.get(row.tensor)
+        if shape is None:
+            report.missing.append((path, row.tensor))
+            continue
+        ours, theirs = tuple(variable.shape), loaded_shape(row.op, tuple(shape), tokens)
+        if path in cut and theirs[1:] == ours[1:] and theirs[0] > ours[0]:
+            theirs = ours
+        if ours == theirs:
+            report.loaded.append((path, row.tensor))
+            plan[row.tensor] = (row, variable)
+        else:
+            report.mismatched.append((path, row.tensor, ours, tuple(shape)))
+    wanted = {by_variable[path].tensor for path in variables}
+    unused_ok = [OPTIMIZER_STATE, *(re.compile(pattern) for pattern in optional)]
+    for name, shape in source.shapes.items():
+        if name in wanted:
+            continue
+        if any(pattern.fullmatch(name) for pattern in unused_ok):
+            report.ignored.append(name)
+        else:
+            report.unexpected.append((name, tuple(shape)))
+    return report, plan
+
+
+def assign(
+    plan: dict[str, tuple[Row, Any]],
+    source: TensorSource,
+    tokens: TokenSelection = TokenSelection(),
+) -> None:
+    """Reads the planned tensors in one go and hands each to its variable.
+
+    A tensor in the variable's dtype becomes the variable's buffer without a copy; others are cast one
+    at a time, so that the peak is the size of the weights and one tensor.
+    """
+    tensors = source.read(list(plan))
+    for name, (row, variable) in plan.items():
+        value = on_load(row.op, tensors.pop(name), tokens)
+        rows = variable.shape[0] if variable.shape.rank else None
+        if rows is not None and value.shape[0] != rows:  # a cut table
+            value = value[:rows]
+        variable.assign(tf.cast(value, tf.as_dtype(variable.dtype)))
+
+
+class ArrayTensors:
+    """A dict of arrays as a source of tensors.
+
+    Args:
+        arrays: values by checkpoint name; anything that ``tf.convert_to_tensor`` takes.
+    """
+
+    def __init__(self, arrays: Mapping[str, Any]):
+        self._arrays = dict(arrays)
+        self.shapes = {name: tuple(np.shape(value)) for name, value in self._arrays.items()}
+
+    def read(self, names: Iterable[str]) -> dict[str, tf.Tensor]:
+        return {name: tf.convert_to_tensor(self._arrays[name]) for name in names}

@@ -1,0 +1,119 @@
+"""Multi-head self-attention."""
+
+from __future__ import annotations
+
+from kerasbert.backend import keras, named_build, serializable, symbolic_tensor, tf
+from kerasbert.layers.dense import Dense
+
+
+@serializable
+class MultiHeadSelfAttention(keras.layers.Layer):
+    """Scaled dot-product self-attention with several heads (Vaswani et al. 2017, arXiv:1706.03762).
+
+    Sublayers ``query``, ``key``, ``value`` and ``output`` are dense projections with the released
+    checkpoints' kernel layout: (hidden_size, num_heads * head width).
+
+    Args:
+        num_heads: number of heads.
+        head_size: width of a head's values.
+        key_size: width of a head's queries and keys; None is ``head_size``.
+        output_size: width of the result.
+        dropout: rate of dropout on the attention probabilities.
+        residual_scores: whether the layer returns (output, scores), for the next one to add to its own
+            before the softmax (after RealFormer, He et al. 2020, arXiv:2012.11747). As bert4keras does
+            it, a layer hands on its own scores only; the paper's sum runs over all layers below.
+        stddev: standard deviation of the truncated normal that kernels start from.
+        **kwargs: as ``keras.layers.Layer``.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        head_size: int,
+        output_size: int,
+        key_size: int | None = None,
+        dropout: float = 0.0,
+        residual_scores: bool = False,
+        stddev: float = 0.02,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.head_size = head_size
+        self.key_size = key_size or head_size
+        self.output_size = output_size
+        self.dropout = dropout
+        self.residual_scores = residual_scores
+        self.stddev = stddev
+        self.supports_masking = True
+        common = {"stddev": stddev, "dtype": self.dtype_policy}
+        self.query = Dense(num_heads * self.key_size, name="query", **common)
+        self.key = Dense(num_heads * self.key_size, name="key", **common)
+        self.value = Dense(num_heads * head_size, name="value", **common)
+        self.output_dense = Dense(output_size, name="output", **common)
+        self.attention_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        for projection in (self.query, self.key, self.value):
+            named_build(projection, input_shape)
+        named_build(self.output_dense, (*input_shape[:-1], self.num_heads * self.head_size))
+        self.built = True
+
+    def _split_heads(self, x: tf.Tensor, size: int, batch, length) -> tf.Tensor:
+        """(batch, length, heads * size) to (batch, heads, length, size)."""
+        x = tf.reshape(x, [batch, length, self.num_heads, size])
+        return tf.transpose(x, [0, 2, 1, 3])
+
+    def call(self, inputs, attention_bias=None, previous_scores=None, training=None):
+        """Attends.
+
+        Args:
+            inputs: (batch, length, width).
+            attention_bias: added to the scores; broadcasts to (batch, num_heads, length, length).
+            previous_scores: scores of the layer before, (batch, num_heads, length, length).
+            training: whether dropout is applied.
+
+        Returns:
+            (batch, length, output_size); with ``residual_scores`` also its own scores, without bias.
+        """
+        batch, length = (
+            static if static is not None else tf.shape(inputs)[axis]
+            for axis, static in enumerate(inputs.shape[:2])
+        )
+        query = self._split_heads(self.query(inputs), self.key_size, batch, length)
+        key = self._split_heads(self.key(inputs), self.key_size, batch, length)
+        value = self._split_heads(self.value(inputs), self.head_size, batch, length)
+        scores = tf.matmul(query, key, transpose_b=True)
+        scores *= tf.cast(self.key_size**-0.5, scores.dtype)
+        biased = scores if attention_bias is None else scores + attention_bias
+        if previous_scores is not None:
+            biased += previous_scores
+        probabilities = self.attention_dropout(tf.nn.softmax(biased), training=training)
+        context = tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3])
+        context = tf.reshape(context, [batch, length, self.num_heads * self.head_size])
+        outputs = self.output_dense(context)
+        return (outputs, scores) if self.residual_scores else outputs
+
+    def compute_mask(self, inputs, mask=None):
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        return (mask, None) if self.residual_scores else mask
+
+    def compute_output_spec(self, inputs, attention_bias=None, previous_scores=None, training=None):
+        batch, length = inputs.shape[:2]
+        outputs = symbolic_tensor((batch, length, self.output_size), self.compute_dtype)
+        if not self.residual_scores:
+            return outputs
+        shape = (batch, self.num_heads, length, length)
+        return outputs, symbolic_tensor(shape, self.compute_dtype)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "head_size": self.head_size,
+            "key_size": self.key_size,
+            "output_size": self.output_size,
+            "dropout": self.dropout,
+            "residual_scores": self.residual_scores,
+            "stddev": self.stddev,
+        }

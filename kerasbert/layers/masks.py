@@ -1,0 +1,75 @@
+"""Who may attend to whom, as a bias that is added to the attention scores."""
+
+from __future__ import annotations
+
+from kerasbert.backend import keras, serializable, symbolic_tensor, tf
+from kerasbert.layers.embeddings import padding_mask
+
+PATTERNS = ("encoder", "lm", "unilm")
+
+
+@serializable
+class AttentionMask(keras.layers.Layer):
+    """Turns ids into the additive attention bias of one of three applications.
+
+    * ``encoder``: every token sees every real token;
+    * ``lm``: token i sees tokens up to i;
+    * ``unilm``: segment 0 is the source, seen by all; what follows is read from left to right. With
+      idx = cumsum(segment_ids), i sees j if idx[j] <= idx[i] (Dong et al. 2019, arXiv:1905.03197, in
+      bert4keras' form).
+
+    Padding is never attended to, whatever the pattern; position 0 always counts as real, so that a row
+    of padding gives no NaN.
+
+    Args:
+        pattern: one of the above.
+        pad_token_id: id that marks padding where no explicit mask is given.
+        **kwargs: as ``keras.layers.Layer``.
+    """
+
+    def __init__(self, pattern: str = "encoder", pad_token_id: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.pattern = pattern
+        self.pad_token_id = pad_token_id
+
+    def call(self, token_ids, segment_ids=None, attention_mask=None):
+        """Makes the bias.
+
+        Args:
+            token_ids: integer (batch, length).
+            segment_ids: integer (batch, length); needed by ``unilm``.
+            attention_mask: (batch, length), not 0 where a token is real; instead of the padding id.
+
+        Returns:
+            The bias in the compute dtype: 0 where attention is allowed, a large negative number where
+            it is not; (batch, 1, 1, length) for ``encoder``, else (batch, 1, length, length).
+        """
+        if attention_mask is None:
+            real = padding_mask(token_ids, self.pad_token_id)
+        else:
+            real = padding_mask(tf.not_equal(attention_mask, 0), False)
+        allowed = real[:, None, None, :]
+        if self.pattern == "lm":
+            order = tf.range(tf.shape(token_ids)[1])
+            allowed &= (order[None, :] <= order[:, None])[None, None]
+        elif self.pattern == "unilm":
+            order = tf.cumsum(tf.cast(segment_ids, tf.int32), axis=1)
+            allowed &= (order[:, None, :] <= order[:, :, None])[:, None]
+        dtype = tf.as_dtype(self.compute_dtype)
+        # Half the lowest number: adding a score to it cannot overflow to -inf.
+        return tf.where(allowed, tf.zeros((), dtype), tf.constant(dtype.min / 2, dtype))
+
+    def compute_mask(self, *args, **kwargs):
+        return None
+
+    def compute_output_spec(self, token_ids, segment_ids=None, attention_mask=None):
+        batch, length = token_ids.shape
+        queries = 1 if self.pattern == "encoder" else length
+        return symbolic_tensor((batch, 1, queries, length), self.compute_dtype)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "pattern": self.pattern,
+            "pad_token_id": self.pad_token_id,
+        }

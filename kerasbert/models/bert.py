@@ -1,0 +1,260 @@
+"""BERT in all its released forms (Devlin et al. 2018, arXiv:1810.04805).
+
+Google 2018 to 2020, whole word masking, multilingual, HFL wwm/ext/RBT, MacBERT, LERT, PERT, roberta_zh,
+BioBERT, SimBERT, and the factorised tiny and small models of Zhuiyi: one graph, one set of names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from kerasbert.backend import keras
+from kerasbert.checkpoints.mapping import Op, Row, dense, norm
+from kerasbert.layers import (
+    Activation,
+    Bias,
+    Dense,
+    Embedding,
+    FeedForward,
+    FirstToken,
+    LayerNormalization,
+    MultiHeadSelfAttention,
+    PositionEmbedding,
+)
+from kerasbert.models.transformer import Transformer
+
+_BLOCK, _LAYER = "Transformer-{i}", "bert/encoder/layer_{i}"
+
+# Our variables and the names of the released checkpoints.
+ROWS = (
+    Row("Embedding-Token/embeddings", "bert/embeddings/word_embeddings", Op.TOKENS),
+    Row("Embedding-Segment/embeddings", "bert/embeddings/token_type_embeddings"),
+    Row("Embedding-Position/embeddings", "bert/embeddings/position_embeddings"),
+    *norm("Embedding-Norm", "bert/embeddings/LayerNorm"),
+    *dense("Embedding-Mapping", "bert/encoder/embedding_hidden_mapping_in"),
+    *dense(f"{_BLOCK}-MultiHeadSelfAttention/query", f"{_LAYER}/attention/self/query"),
+    *dense(f"{_BLOCK}-MultiHeadSelfAttention/key", f"{_LAYER}/attention/self/key"),
+    *dense(f"{_BLOCK}-MultiHeadSelfAttention/value", f"{_LAYER}/attention/self/value"),
+    *dense(f"{_BLOCK}-MultiHeadSelfAttention/output", f"{_LAYER}/attention/output/dense"),
+    *norm(f"{_BLOCK}-MultiHeadSelfAttention-Norm", f"{_LAYER}/attention/output/LayerNorm"),
+    *dense(f"{_BLOCK}-FeedForward/intermediate", f"{_LAYER}/intermediate/dense"),
+    *dense(f"{_BLOCK}-FeedForward/output", f"{_LAYER}/output/dense"),
+    *norm(f"{_BLOCK}-FeedForward-Norm", f"{_LAYER}/output/LayerNorm"),
+    *dense("Pooler-Dense", "bert/pooler/dense"),
+    Row("NSP-Proba/kernel", "cls/seq_relationship/output_weights", Op.TRANSPOSE),
+    Row("NSP-Proba/bias", "cls/seq_relationship/output_bias"),
+    *dense("MLM-Dense", "cls/predictions/transform/dense"),
+    *norm("MLM-Norm", "cls/predictions/transform/LayerNorm"),
+    Row("MLM-Bias/bias", "cls/predictions/output_bias", Op.TOKENS),
+)
+
+# Which axis of which tensor tells a size that the json leaves out.
+SIZES = {
+    "vocab_size": ("bert/embeddings/word_embeddings", 0),
+    "embedding_size": ("bert/embeddings/word_embeddings", 1),
+    "max_position_embeddings": ("bert/embeddings/position_embeddings", 0),
+    "type_vocab_size": ("bert/embeddings/token_type_embeddings", 0),
+    "hidden_size": ("bert/encoder/layer_0/attention/output/dense/kernel", 1),
+    "intermediate_size": ("bert/encoder/layer_0/intermediate/dense/kernel", 1),
+}
+
+
+class BERT(Transformer):
+    """BERT and its heads.
+
+    Outputs: the hidden states (batch, length, hidden_size); or, where heads are asked for, these alone:
+    pooled vector (batch, hidden_size), or instead of it the NSP probabilities (batch, 2); then the MLM
+    probabilities (batch, length, vocab_size).
+
+    Args:
+        config: sizes and constants.
+        with_pool: True for the tanh pooler over [CLS], or an activation's name ("linear" for SimBERT).
+        with_nsp: next sentence prediction; True for softmax, or an activation's name.
+        with_mlm: masked language model head; True for softmax, or an activation's name ("linear" for
+            logits). Applications "lm" and "unilm" have it always.
+        hierarchical_position: True (0.4) or a rate, for texts beyond the position table.
+        residual_attention_scores: each block adds the attention scores of the one before to its own.
+        **options: as :class:`Transformer`.
+    """
+
+    family = "bert"
+
+    def __init__(
+        self,
+        config,
+        *,
+        with_pool: bool | str = False,
+        with_nsp: bool | str = False,
+        with_mlm: bool | str = False,
+        hierarchical_position: bool | float = False,
+        residual_attention_scores: bool = False,
+        **options,
+    ):
+        super().__init__(config, **options)
+        self.with_nsp = with_nsp
+        self.with_pool = with_pool or bool(with_nsp)
+        self.with_mlm = with_mlm or self.application in ("lm", "unilm")
+        self.hierarchical_position = hierarchical_position
+        self.residual_attention_scores = residual_attention_scores
+        self._scores = None
+
+    # ---- the body -------------------------------------------------------------------------------
+
+    def apply_embeddings(self):
+        config = self.config
+        common = {"output_dim": config.embedding_width, "stddev": config.initializer_range}
+        token = self.layer(
+            Embedding,
+            "Embedding-Token",
+            input_dim=config.vocab_size,
+            mask_value=config.pad_token_id,
+            **common,
+        )
+        x = token(self.input("Input-Token"))
+        if config.type_vocab_size > 0:
+            segment = self.layer(
+                Embedding, "Embedding-Segment", input_dim=config.type_vocab_size, **common
+            )
+            add = self.layer(keras.layers.Add, "Embedding-Token-Segment")
+            x = add([x, segment(self.input("Input-Segment"))])
+        x = self.apply_positions(x, common)
+        x = self.normalize(x, "Embedding-Norm")
+        x = self.dropout(x, "Embedding-Dropout")
+        if config.embedding_width != config.hidden_size:
+            x = self.layer(
+                Dense,
+                "Embedding-Mapping",
+                units=config.hidden_size,
+                stddev=config.initializer_range,
+            )(x)
+        return x
+
+    def apply_positions(self, x, common: dict):
+        """Adds what tells positions apart."""
+        layer = self.layer(
+            PositionEmbedding,
+            "Embedding-Position",
+            input_dim=self.config.max_position_embeddings,
+            hierarchical=self.hierarchical_position,
+            **common,
+        )
+        if self.custom_position_ids:
+            return layer(x, position_ids=self.input("Input-Position"))
+        return layer(x)
+
+    def apply_block(self, x, index: int):
+        config, name = self.config, f"Transformer-{index}"
+        x = self.residual(x, self.attend(x, f"{name}-MultiHeadSelfAttention"),
+                          f"{name}-MultiHeadSelfAttention")  # fmt: skip
+        feed_forward = self.layer(
+            FeedForward,
+            f"{name}-FeedForward",
+            intermediate_size=config.intermediate_size,
+            output_size=config.hidden_size,
+            activation=self.activation,
+            stddev=config.initializer_range,
+        )
+        return self.residual(x, feed_forward(x), f"{name}-FeedForward")
+
+    def attend(self, x, name: str):
+        """Self-attention, with the scores handed on where RealFormer asks for it."""
+        config = self.config
+        layer = self.layer(
+            MultiHeadSelfAttention,
+            name,
+            num_heads=config.num_attention_heads,
+            head_size=config.head_size,
+            key_size=config.key_size,
+            output_size=config.hidden_size,
+            dropout=config.attention_probs_dropout_prob,
+            residual_scores=self.residual_attention_scores,
+            stddev=config.initializer_range,
+        )
+        if not self.residual_attention_scores:
+            return layer(x, attention_bias=self.attention_bias())
+        extra = {} if self._scores is None else {"previous_scores": self._scores}
+        x, self._scores = layer(x, attention_bias=self.attention_bias(), **extra)
+        return x
+
+    def residual(self, x, change, name: str):
+        """Dropout, sum and normalisation after a sublayer."""
+        change = self.dropout(change, f"{name}-Dropout")
+        x = self.layer(keras.layers.Add, f"{name}-Add")([x, change])
+        return self.normalize(x, f"{name}-Norm")
+
+    def dropout(self, x, name: str):
+        """Hidden-state dropout."""
+        return self.layer(keras.layers.Dropout, name, rate=self.config.hidden_dropout_prob)(x)
+
+    def normalize(self, x, name: str):
+        """Layer normalisation with the configured epsilon."""
+        return self.layer(LayerNormalization, name, epsilon=self.config.layer_norm_eps)(x)
+
+    # ---- the heads ------------------------------------------------------------------------------
+
+    def apply_heads(self, x) -> list:
+        outputs = []
+        if self.with_pool:
+            outputs.append(self.apply_pooler(x))
+        if self.with_mlm:
+            outputs.append(self.apply_mlm(x))
+        return outputs or [x]
+
+    def apply_pooler(self, x):
+        """The pooled [CLS] vector, or the NSP probabilities from it."""
+        config = self.config
+        x = self.layer(FirstToken, "Pooler")(x)
+        x = self.layer(
+            Dense,
+            "Pooler-Dense",
+            units=config.hidden_size,
+            activation="tanh" if self.with_pool is True else self.with_pool,
+            stddev=config.initializer_range,
+        )(x)
+        if self.with_nsp:
+            x = self.layer(
+                Dense,
+                "NSP-Proba",
+                units=2,
+                activation="softmax" if self.with_nsp is True else self.with_nsp,
+                stddev=config.initializer_range,
+                dtype="float32",
+            )(x)
+        return x
+
+    def apply_mlm(self, x):
+        """Scores over the vocabulary by the tied token table."""
+        config = self.config
+        x = self.layer(
+            Dense,
+            "MLM-Dense",
+            units=config.embedding_width,
+            activation=self.activation,
+            stddev=config.initializer_range,
+        )(x)
+        x = self.normalize(x, "MLM-Norm")
+        x = self.layers["Embedding-Token"](x, reverse=True)
+        x = self.layer(Bias, "MLM-Bias", dtype="float32")(x)
+        activation = "softmax" if self.with_mlm is True else self.with_mlm
+        return self.layer(Activation, "MLM-Activation", activation=activation, dtype="float32")(x)
+
+    # ---- checkpoints ----------------------------------------------------------------------------
+
+    rows = ROWS
+    optional_tensors = (
+        r"bert/pooler/dense/(kernel|bias)",
+        r"cls/.*",  # heads not asked for, RBT4's extra one among them
+        r"output_(weights|bias)",  # the head of Google's fine-tuned classifiers
+    )
+
+    @classmethod
+    def infer_config(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+        found = {}
+        for name, (tensor, axis) in SIZES.items():
+            if tensor in shapes:
+                found[name] = int(shapes[tensor][axis])
+        blocks = [re.match(r"bert/encoder/layer_(\d+)/", name) for name in shapes]
+        if any(blocks):
+            found["num_hidden_layers"] = 1 + max(int(match[1]) for match in blocks if match)
+        return found

@@ -1,0 +1,207 @@
+"""The base of every model: layers made once by name, put together by a family's differences."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from kerasbert.backend import dtype_policy, keras, variable_path
+from kerasbert.checkpoints.mapping import Row
+from kerasbert.config import TransformerConfig
+from kerasbert.layers import AttentionMask
+from kerasbert.layers.activations import canonical_name
+from kerasbert.layers.masks import PATTERNS
+
+
+class Transformer:
+    """Builds an ordinary functional ``keras.Model`` from a configuration.
+
+    A family is a subclass: it says what its inputs, embeddings, blocks and heads are, and which rows
+    bind its variables to a checkpoint's names. Layers carry bert4keras' names, which notebooks look up
+    with ``model.get_layer``.
+
+    Args:
+        config: sizes and constants.
+        application: "encoder", "lm" (left to right) or "unilm" (source, then left to right).
+        sequence_length: fixed length of the inputs, or None for any.
+        dtype: a dtype policy or its name; None is the global policy.
+        name: name of the model.
+        prefix: put before every layer's name, for a second copy inside one model.
+        layers: layers of another Transformer, by unprefixed name, to share instead of making new ones.
+        keep_tokens: ids of the checkpoint's vocabulary that stay, in their new order.
+        compound_tokens: new tokens after those, each the mean of tokens: a list of ids (of the kept
+            vocabulary), or a pair (ids, weights).
+        custom_position_ids: whether positions are a further input, ``Input-Position``.
+        with_attention_mask: whether the mask is a further input, ``Input-Mask``; otherwise padding is
+            known by its id.
+
+    Attributes:
+        model: the ``keras.Model``, after :meth:`build`.
+        layers: every layer by its unprefixed name.
+    """
+
+    family: ClassVar[str] = "transformer"
+    # What "gelu" means in the published graphs of the family.
+    gelu: ClassVar[str] = "gelu_erf"
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        *,
+        application: str = "encoder",
+        sequence_length: int | None = None,
+        dtype=None,
+        name: str | None = None,
+        prefix: str = "",
+        layers: Mapping[str, keras.layers.Layer] | None = None,
+        keep_tokens: Sequence[int] | None = None,
+        compound_tokens: Sequence | None = None,
+        custom_position_ids: bool = False,
+        with_attention_mask: bool = False,
+    ):
+        if application not in PATTERNS:
+            raise ValueError(
+                f"application must be one of {', '.join(PATTERNS)}. Received: {application!r}"
+            )
+        if application == "unilm" and config.type_vocab_size == 0:
+            raise ValueError("application='unilm' reads its mask from the segments: "
+                             "type_vocab_size (segment_vocab_size) must not be 0.")  # fmt: skip
+        self.application = application
+        self.sequence_length = sequence_length
+        self.dtype_policy = dtype_policy(dtype)
+        self.name = name or f"{prefix}{self.family}"
+        self.prefix = prefix
+        self.layers: dict[str, keras.layers.Layer] = dict(layers or {})
+        self.keep_tokens = None if keep_tokens is None else list(keep_tokens)
+        self.compound_tokens = list(compound_tokens or [])
+        self.custom_position_ids = custom_position_ids
+        self.with_attention_mask = with_attention_mask
+        self.config = self._with_kept_vocabulary(config)
+        self.inputs: list = []
+        self.outputs: list = []
+        self.model: keras.Model | None = None
+        self._named_inputs: dict[str, Any] = {}
+        self._attention_bias = None
+
+    def _with_kept_vocabulary(self, config: TransformerConfig) -> TransformerConfig:
+        """The configuration with the vocabulary size that keep_tokens and compound_tokens leave."""
+        kept = config.vocab_size
+        if self.keep_tokens is not None:
+            wrong = [i for i in self.keep_tokens if not 0 <= int(i) < config.vocab_size]
+            if wrong:
+                raise ValueError(
+                    f"keep_tokens holds ids outside the vocabulary of {config.vocab_size}: "
+                    f"{wrong[:5]}"
+                )
+            kept = len(self.keep_tokens)
+        return dataclasses.replace(config, vocab_size=kept + len(self.compound_tokens))
+
+    @classmethod
+    def accepted_options(cls) -> set[str]:
+        """Names of the keyword arguments of this family and its bases."""
+        names = set()
+        for base in cls.__mro__:
+            if "__init__" in vars(base):
+                parameters = inspect.signature(base.__init__).parameters.values()
+                names |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return names
+
+    # ---- building -------------------------------------------------------------------------------
+
+    @property
+    def activation(self) -> str:
+        """The canonical name of the configured activation."""
+        name = self.config.hidden_act
+        return self.gelu if name == "gelu" else canonical_name(name)
+
+    def layer(self, layer_class: type, name: str, **settings) -> keras.layers.Layer:
+        """The layer of that name, made on first use and the same object afterwards."""
+        if name not in self.layers:
+            settings.setdefault("dtype", self.dtype_policy)
+            self.layers[name] = layer_class(name=self.prefix + name, **settings)
+        return self.layers[name]
+
+    def input(self, name: str):
+        """The integer (batch, length) input of that name, made on first use."""
+        if name not in self._named_inputs:
+            self._named_inputs[name] = keras.Input(
+                shape=(self.sequence_length,), dtype="int32", name=self.prefix + name
+            )
+        return self._named_inputs[name]
+
+    def build(self) -> keras.Model:
+        """Makes the model, with untrained weights."""
+        self.inputs = self.make_inputs()
+        x = self.apply_embeddings()
+        for index in range(self.config.num_hidden_layers):
+            x = self.apply_block(x, index)
+        self.outputs = self.apply_heads(x)
+        outputs = self.outputs[0] if len(self.outputs) == 1 else self.outputs
+        self.model = keras.Model(self.inputs, outputs, name=self.name)
+        return self.model
+
+    def make_inputs(self) -> list:
+        """The model's inputs in their order: tokens, segments, positions, mask."""
+        inputs = [self.input("Input-Token")]
+        if self.config.type_vocab_size > 0:
+            inputs.append(self.input("Input-Segment"))
+        if self.custom_position_ids:
+            inputs.append(self.input("Input-Position"))
+        if self.with_attention_mask:
+            inputs.append(self.input("Input-Mask"))
+        return inputs
+
+    def attention_bias(self):
+        """The additive mask that every block uses."""
+        if self._attention_bias is None:
+            names = {"encoder": "Attention-Mask", "lm": "Attention-LM-Mask",
+                     "unilm": "Attention-UniLM-Mask"}  # fmt: skip
+            layer = self.layer(
+                AttentionMask,
+                names[self.application],
+                pattern=self.application,
+                pad_token_id=self.config.pad_token_id,
+            )
+            extra = {}
+            if self.application == "unilm":
+                extra["segment_ids"] = self.input("Input-Segment")
+            if self.with_attention_mask:
+                extra["attention_mask"] = self.input("Input-Mask")
+            self._attention_bias = layer(self.input("Input-Token"), **extra)
+        return self._attention_bias
+
+    def apply_embeddings(self):
+        """The vectors that enter block 0."""
+        raise NotImplementedError(f"{type(self).__name__} must say what its embeddings are.")
+
+    def apply_block(self, x, index: int):
+        """Block ``index`` applied to (batch, length, hidden_size)."""
+        raise NotImplementedError(f"{type(self).__name__} must say what its blocks are.")
+
+    def apply_heads(self, x) -> list:
+        """The model's outputs from the last hidden states."""
+        return [x]
+
+    # ---- checkpoints ----------------------------------------------------------------------------
+
+    # How the family's checkpoints name its variables, and (as regular expressions) which of their
+    # tensors a model may leave unused.
+    rows: ClassVar[tuple[Row, ...]] = ()
+    optional_tensors: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def infer_config(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+        """The sizes that a checkpoint's variables reveal, for what its json leaves out."""
+        return {}
+
+    def variables(self) -> dict[str, Any]:
+        """The model's variables by path, without prefix: ``Embedding-Norm/gamma``, ..."""
+        found = {}
+        for name, layer in self.layers.items():
+            for variable in layer.weights:
+                path = variable_path(variable)
+                start = path.find(layer.name + "/")
+                found[name + path[start + len(layer.name) :]] = variable
+        return found
