@@ -2,7 +2,9 @@
 
 from kerasbert import backend  # noqa: F401  (first: says plainly when versions do not fit)
 from kerasbert.config import ConfigError, TransformerConfig
-from kerasbert.models.factory import build_transformer_model, list_models, register_model
+from kerasbert.models.factory import build_transformer_model
+from kerasbert.models.registry import list_models, register_model
+from kerasbert.models.weights import save_weights_as_checkpoint
 
 __version__ = "0.1.0.dev0"
 
@@ -12,4 +14,5 @@ __all__ = [
     "build_transformer_model",
     "list_models",
     "register_model",
+    "save_weights_as_checkpoint",
 ]

@@ -19,6 +19,9 @@ class FirstToken(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *input_shape[2:])
 
+    def get_config(self) -> dict:
+        return {**super().get_config()}  # Keras wants it defined where a dtype policy is passed
+
 
 @serializable
 class Bias(keras.layers.Layer):
@@ -40,6 +43,9 @@ class Bias(keras.layers.Layer):
 
     def compute_output_spec(self, inputs):
         return symbolic_tensor(tuple(inputs.shape), "float32")
+
+    def get_config(self) -> dict:
+        return {**super().get_config()}
 
 
 @serializable

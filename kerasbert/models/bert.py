@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from kerasbert.backend import keras
 from kerasbert.checkpoints.mapping import Op, Row, dense, norm
+from kerasbert.config import TransformerConfig
 from kerasbert.layers import (
     Activation,
     Bias,
@@ -258,3 +259,35 @@ class BERT(Transformer):
         if any(blocks):
             found["num_hidden_layers"] = 1 + max(int(match[1]) for match in blocks if match)
         return found
+
+    @classmethod
+    def describe(cls, layers: Mapping[str, keras.layers.Layer]) -> TransformerConfig:
+        token, position = layers["Embedding-Token"], layers["Embedding-Position"]
+        attention = layers["Transformer-0-MultiHeadSelfAttention"]
+        feed_forward = layers["Transformer-0-FeedForward"]
+        segment = layers.get("Embedding-Segment")
+        hidden, heads = attention.output_size, attention.num_heads
+        usual = attention.head_size * heads == hidden
+        return TransformerConfig(
+            vocab_size=token.input_dim,
+            hidden_size=hidden,
+            num_hidden_layers=sum(
+                re.fullmatch(r"Transformer-\d+-MultiHeadSelfAttention", name) is not None
+                for name in layers
+            ),
+            num_attention_heads=heads,
+            intermediate_size=feed_forward.intermediate_size,
+            hidden_act="gelu" if feed_forward.activation == cls.gelu else feed_forward.activation,
+            hidden_dropout_prob=layers["Embedding-Dropout"].rate,
+            attention_probs_dropout_prob=attention.dropout,
+            max_position_embeddings=position.input_dim,
+            type_vocab_size=segment.input_dim if segment else 0,
+            initializer_range=token.stddev,
+            layer_norm_eps=layers["Embedding-Norm"].epsilon,
+            embedding_size=None if token.output_dim == hidden else token.output_dim,
+            attention_head_size=None if usual else attention.head_size,
+            attention_key_size=(
+                None if attention.key_size == attention.head_size else attention.key_size
+            ),
+            pad_token_id=token.mask_value,
+        )

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import logging
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from kerasbert.checkpoints.google import GoogleCheckpoint
-from kerasbert.checkpoints.loading import ArrayTensors, TensorSource, assign, bind
-from kerasbert.checkpoints.mapping import TokenSelection, expand
-from kerasbert.checkpoints.report import LoadReport
+from kerasbert.checkpoints.loading import TensorSource, open_tensors
 from kerasbert.checkpoints.source import CheckpointFiles, find_checkpoint
 from kerasbert.config import ALIASES, FIELD_NAMES, ConfigError, TransformerConfig, check_keywords
 from kerasbert.layers import skip_initialization
 from kerasbert.models import hints
 from kerasbert.models.bert import BERT
+from kerasbert.models.registry import find_model, list_models, register_model
 from kerasbert.models.transformer import Transformer
+from kerasbert.models.weights import load_weights
 
 logger = logging.getLogger("kerasbert")
-
-_FAMILIES: dict[str, tuple[type[Transformer], dict[str, Any]]] = {}
-
-
-def register_model(name: str, family: type[Transformer], **defaults) -> None:
-    """Makes a family known to :func:`build_transformer_model` under a name.
-
-    Args:
-        name: the value of ``model=``; lower case.
-        family: a subclass of ``Transformer``.
-        **defaults: options that the name stands for, such as ``application="unilm"``.
-    """
-    _FAMILIES[name.lower()] = (family, defaults)
-
-
-def list_models() -> list[str]:
-    """The names that ``model=`` may have."""
-    return sorted(_FAMILIES)
-
 
 register_model("bert", BERT)
 # Chinese "RoBERTa" checkpoints (HFL wwm-ext, roberta_zh, Zhuiyi) are BERT in names and graph.
@@ -100,7 +78,7 @@ def build_transformer_model(
         files = CheckpointFiles()
     else:
         files = find_checkpoint(checkpoint, config)
-    source = _open(files)
+    source = open_tensors(files)
     family, preset = _family(model, files, source)
     for key, value in preset.items():
         if options.setdefault(key, value) != value:
@@ -126,93 +104,27 @@ def build_transformer_model(
     return transformer.model if return_keras_model else transformer
 
 
-def load_weights(
-    transformer: Transformer,
-    source: TensorSource,
-    name: str,
-    *,
-    strict: bool = True,
-    overrides: frozenset[str] = frozenset(),
-) -> LoadReport:
-    """Loads a source of tensors into a built transformer, exactly.
-
-    Args:
-        transformer: a family's object after ``build``.
-        source: the tensors.
-        name: of the checkpoint, for messages.
-        strict: whether a difference is an error or a warning.
-        overrides: configuration fields that the caller set by hand: a table made shorter, or fewer
-            blocks than the checkpoint has, is then meant.
-
-    Returns:
-        What was loaded and what was not.
-
-    Raises:
-        CheckpointMismatchError: with ``strict``, for any difference.
-    """
-    config = transformer.config
-    optional = list(transformer.optional_tensors)
-    if "num_hidden_layers" in overrides:
-        optional.append(_blocks_from(transformer, config.num_hidden_layers))
-    if config.type_vocab_size == 0:
-        optional += [re.escape(row.tensor) for row in transformer.rows
-                     if row.variable.startswith("Embedding-Segment/")]  # fmt: skip
-    tables = {
-        "max_position_embeddings": "Embedding-Position",
-        "type_vocab_size": "Embedding-Segment",
-    }
-    cut = frozenset(f"{layer}/embeddings" for key, layer in tables.items() if key in overrides)
-    tokens = TokenSelection(transformer.keep_tokens, transformer.compound_tokens)
-    report, plan = bind(
-        transformer.variables(),
-        expand(transformer.rows, config.num_hidden_layers),
-        source,
-        tokens=tokens,
-        optional=optional,
-        cut=cut,
-    )
-    if not report.exact:
-        report.hints = hints.for_report(report, source, transformer)
-        error = report.error(name, transformer.family)
-        if strict:
-            raise error
-        logger.warning("%s", error)
-    assign(plan, source, tokens)
-    logger.info("%s: %s (%s)", name, report.summary(), transformer.family)
-    return report
-
-
 def _one_of(new, old, new_name: str, old_name: str):
     if new is not None and old is not None:
         raise TypeError(f"{old_name} is the old name of {new_name}: give only one of them.")
     return old if new is None else new
 
 
-def _open(files: CheckpointFiles) -> TensorSource | None:
-    if files.tensors is not None:
-        return ArrayTensors(files.tensors)
-    return None if files.prefix is None else GoogleCheckpoint(files.prefix)
-
-
 def _family(model, files: CheckpointFiles, source: TensorSource | None):
     """The family's class and preset options."""
     if isinstance(model, type) and issubclass(model, Transformer):
         return model, {}
-    if model is None:
-        name = hints.family_of(source.shapes if source else {}, files.config or {})
-        if name not in _FAMILIES:
-            raise ValueError(
-                f"{files.name or 'This configuration'} looks like a model of the family {name!r}, "
-                f"which is not among the registered ones: {', '.join(list_models())}. If it is one "
-                "of these all the same, say so with model=..."
-            )
-        logger.info("model=%r inferred for %s", name, files.name or "the configuration")
-        return _FAMILIES[name]
-    if not isinstance(model, str) or model.lower() not in _FAMILIES:
-        near = difflib.get_close_matches(str(model).lower(), _FAMILIES, n=3)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"Unknown model {model!r}.{hint} Registered: {', '.join(list_models())}.")
-    return _FAMILIES[model.lower()]
+    if model is not None:
+        return find_model(model)
+    name = hints.family_of(source.shapes if source else {}, files.config or {})
+    if name not in list_models():
+        raise ValueError(
+            f"{files.name or 'This configuration'} looks like a model of the family {name!r}, which "
+            f"is not among the registered ones: {', '.join(list_models())}. If it is one of these "
+            "all the same, say so with model=..."
+        )
+    logger.info("model=%r inferred for %s", name, files.name or "the configuration")
+    return find_model(name)
 
 
 def _settings(family, files, source, overrides: Mapping[str, Any]) -> TransformerConfig:
@@ -230,14 +142,3 @@ def _settings(family, files, source, overrides: Mapping[str, Any]) -> Transforme
             "checkpoint=..., or the sizes as keyword arguments (vocab_size=..., hidden_size=..., ...)."
         )
     return TransformerConfig.from_dict(values, source=where)
-
-
-def _blocks_from(transformer: Transformer, first: int) -> str:
-    """A regular expression of the tensors of blocks from ``first`` on."""
-    patterns = {
-        re.escape(row.tensor).replace(r"\{i\}", "{i}")
-        for row in transformer.rows
-        if "{i}" in row.tensor
-    }
-    above = f"(?:{'|'.join(str(i) for i in range(first, 1000))})"
-    return "|".join(sorted(pattern.replace("{i}", above) for pattern in patterns))

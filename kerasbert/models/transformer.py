@@ -7,12 +7,15 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from kerasbert.backend import dtype_policy, keras, variable_path
+from kerasbert.backend import dtype_policy, keras
+from kerasbert.checkpoints.loading import open_tensors
 from kerasbert.checkpoints.mapping import Row
+from kerasbert.checkpoints.source import find_checkpoint
 from kerasbert.config import TransformerConfig
 from kerasbert.layers import AttentionMask
 from kerasbert.layers.activations import canonical_name
 from kerasbert.layers.masks import PATTERNS
+from kerasbert.models.weights import load_weights, save_weights_as_checkpoint
 
 
 class Transformer:
@@ -196,12 +199,16 @@ class Transformer:
         """The sizes that a checkpoint's variables reveal, for what its json leaves out."""
         return {}
 
-    def variables(self) -> dict[str, Any]:
-        """The model's variables by path, without prefix: ``Embedding-Norm/gamma``, ..."""
-        found = {}
-        for name, layer in self.layers.items():
-            for variable in layer.weights:
-                path = variable_path(variable)
-                start = path.find(layer.name + "/")
-                found[name + path[start + len(layer.name) :]] = variable
-        return found
+    @classmethod
+    def describe(cls, layers: Mapping[str, keras.layers.Layer]) -> TransformerConfig:
+        """The configuration that layers of this family, by unprefixed name, amount to."""
+        raise NotImplementedError(f"{cls.__name__} must say how its layers are described.")
+
+    def load_weights_from_checkpoint(self, checkpoint, strict: bool = True):
+        """Loads another checkpoint (any form that ``build_transformer_model`` takes) into the model."""
+        files = find_checkpoint(checkpoint)
+        return load_weights(self, open_tensors(files), files.name, strict=strict)
+
+    def save_weights_as_checkpoint(self, path, **options) -> str:
+        """Saves in Google's format; see :func:`kerasbert.save_weights_as_checkpoint`."""
+        return save_weights_as_checkpoint(self, path, **options)

@@ -1,0 +1,45 @@
+"""The families that ``model=`` may name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kerasbert.models.transformer import Transformer
+
+_FAMILIES: dict[str, tuple[type[Transformer], dict[str, Any]]] = {}
+
+
+def register_model(name: str, family: type[Transformer], **defaults) -> None:
+    """Makes a family known to ``build_transformer_model`` under a name.
+
+    Args:
+        name: the value of ``model=``; case does not matter.
+        family: a subclass of ``Transformer``.
+        **defaults: options that the name stands for, such as ``application="unilm"``.
+    """
+    _FAMILIES[name.lower()] = (family, defaults)
+
+
+def list_models() -> list[str]:
+    """The names that ``model=`` may have, in alphabetical order."""
+    return sorted(_FAMILIES)
+
+
+def find_model(name: str) -> tuple[type[Transformer], dict[str, Any]]:
+    """The family of a name and the options that the name stands for.
+
+    Raises:
+        ValueError: for a name that is not registered, with the nearest that are.
+    """
+    if not isinstance(name, str) or name.lower() not in _FAMILIES:
+        near = difflib.get_close_matches(str(name).lower(), _FAMILIES, n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"Unknown model {name!r}.{hint} Registered: {', '.join(list_models())}.")
+    return _FAMILIES[name.lower()]
+
+
+def families() -> list[type[Transformer]]:
+    """Every registered class, once."""
+    return list(dict.fromkeys(family for family, _ in _FAMILIES.values()))

@@ -1,0 +1,248 @@
+"""Weights into a model from any source, and out of it in Google's format; both by the family's rows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasbert.backend import keras, tf, variable_path
+from kerasbert.checkpoints import google
+from kerasbert.checkpoints.loading import TensorSource, assign, bind
+from kerasbert.checkpoints.mapping import TokenSelection, expand, on_save
+from kerasbert.checkpoints.report import LoadReport
+from kerasbert.config import TransformerConfig
+from kerasbert.models import hints, registry
+
+if TYPE_CHECKING:
+    from kerasbert.models.transformer import Transformer
+
+logger = logging.getLogger("kerasbert")
+
+
+def variables_by_path(layers: Mapping[str, keras.layers.Layer]) -> dict[str, Any]:
+    """The variables of named layers, by path without any prefix: ``Embedding-Norm/gamma``, ...
+
+    Args:
+        layers: layers by the names that paths shall begin with.
+    """
+    found = {}
+    for name, layer in layers.items():
+        for variable in layer.weights:
+            path = variable_path(variable)
+            start = path.find(layer.name + "/")
+            found[name + path[start + len(layer.name) :]] = variable
+    return found
+
+
+def load_weights(
+    transformer: Transformer,
+    source: TensorSource,
+    name: str,
+    *,
+    strict: bool = True,
+    overrides: frozenset[str] = frozenset(),
+) -> LoadReport:
+    """Loads a source of tensors into a built transformer, exactly.
+
+    Args:
+        transformer: a family's object after ``build``.
+        source: the tensors.
+        name: of the checkpoint, for messages.
+        strict: whether a difference is an error or a warning.
+        overrides: configuration fields that the caller set by hand: a table made shorter, or fewer
+            blocks than the checkpoint has, is then meant.
+
+    Returns:
+        What was loaded and what was not.
+
+    Raises:
+        CheckpointMismatchError: with ``strict``, for any difference.
+    """
+    config = transformer.config
+    optional = list(transformer.optional_tensors)
+    if "num_hidden_layers" in overrides:
+        optional.append(_blocks_from(transformer, config.num_hidden_layers))
+    if config.type_vocab_size == 0:
+        optional += [
+            re.escape(row.tensor)
+            for row in transformer.rows
+            if row.variable.startswith("Embedding-Segment/")
+        ]
+    tables = {
+        "max_position_embeddings": "Embedding-Position",
+        "type_vocab_size": "Embedding-Segment",
+    }
+    tokens = TokenSelection(transformer.keep_tokens, transformer.compound_tokens)
+    report, plan = bind(
+        variables_by_path(transformer.layers),
+        expand(transformer.rows, config.num_hidden_layers),
+        source,
+        tokens=tokens,
+        optional=optional,
+        cut=frozenset(f"{layer}/embeddings" for key, layer in tables.items() if key in overrides),
+    )
+    if not report.exact:
+        report.hints = hints.for_report(report, source, transformer)
+        error = report.error(name, transformer.family)
+        if strict:
+            raise error
+        logger.warning("%s", error)
+    assign(plan, source, tokens)
+    logger.info("%s: %s (%s)", name, report.summary(), transformer.family)
+    return report
+
+
+def _blocks_from(transformer: Transformer, first: int) -> str:
+    """A regular expression of the tensors of blocks from ``first`` on."""
+    templates = {row.tensor for row in transformer.rows if "{i}" in row.tensor}
+    above = f"(?:{'|'.join(map(str, range(first, 1000)))})"
+    return "|".join(
+        re.escape(template).replace(re.escape("{i}"), above) for template in sorted(templates)
+    )
+
+
+def save_weights_as_checkpoint(
+    model,
+    path: str | os.PathLike,
+    *,
+    vocab=None,
+    config: Mapping[str, Any] | None = None,
+    prefix: str = "",
+    dtype: str | None = None,
+) -> str:
+    """Saves the pretrained part of a model under the published names, as Google's files.
+
+    Works on any model that holds a transformer of ours: fine-tuned, frozen, cloned, reloaded from
+    ``.keras``. Layers that no published name exists for (a classifier's own head) are left out.
+    TensorFlow 1.15, bert4keras and this package read the result; a round trip is bit-exact.
+
+    Args:
+        model: a ``keras.Model`` or ``Transformer``.
+        path: a prefix such as ``out/bert_model.ckpt``: ``bert_config.json`` (and ``vocab.txt``) are
+            written beside it. Or a name that ends in ``.zip``: all of them go into that archive.
+        vocab: written as ``vocab.txt``: a path, a list of tokens, a dict of ids, or a tokenizer.
+        config: the content of the json instead of what the layers say.
+        prefix: the prefix that the transformer was built with.
+        dtype: stored dtype, such as "float32"; None keeps that of the variables.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: when no transformer is found in the model, or the vocabulary's size is not that of
+            the embedding. Nothing is written then.
+    """
+    layers = _layers_by_name(model, prefix)
+    family = _family_of(layers, prefix)
+    described = family.describe(layers)
+    tokens = None if vocab is None else _tokens(vocab, described.vocab_size)
+    variables = variables_by_path(layers)
+    tensors = {}
+    for row in expand(family.rows, described.num_hidden_layers):
+        if row.variable in variables:
+            value = on_save(row.op, tf.convert_to_tensor(variables[row.variable]))
+            tensors[row.tensor] = value if dtype is None else tf.cast(value, dtype)
+    settings = dict(config) if config is not None else described.to_dict()
+    texts = {"bert_config.json": json.dumps(settings, indent=2, ensure_ascii=False) + "\n"}
+    if tokens is not None:
+        texts["vocab.txt"] = "".join(f"{token}\n" for token in tokens)
+    target = Path(path).expanduser()
+    if target.suffix == ".zip":
+        _write_archive(target, tensors, texts)
+    else:
+        google.write(target, tensors)
+        for name, text in texts.items():
+            _write_text(target.parent / name, text)
+    logger.info("%d tensors written to %s", len(tensors), target)
+    return str(target)
+
+
+def _layers_by_name(model, prefix: str) -> dict[str, keras.layers.Layer]:
+    """Every layer of a model and of models inside it, by name without prefix."""
+    if not isinstance(model, keras.layers.Layer):  # a Transformer
+        return dict(model.layers)
+    found = {}
+    for layer in model.layers:
+        if layer.name.startswith(prefix):
+            found[layer.name[len(prefix) :]] = layer
+        if hasattr(layer, "layers"):
+            found.update(_layers_by_name(layer, prefix))
+    return found
+
+
+def _family_of(layers: Mapping[str, keras.layers.Layer], prefix: str) -> type[Transformer]:
+    """The registered family whose rows name most of the layers."""
+
+    def count(family):
+        names = {row.variable.split("/")[0].replace("{i}", "0") for row in family.rows}
+        return len(names & layers.keys())
+
+    best = max(registry.families(), key=count)
+    if count(best) < 3:
+        raise ValueError(
+            "No transformer of this package was found in the model"
+            + (f" under the prefix {prefix!r}" if prefix else "")
+            + f". Its layers: {', '.join(list(layers)[:8])}, ... If it was built with a prefix, pass "
+            "the same prefix=... here."
+        )
+    return best
+
+
+def _tokens(vocab, rows: int) -> list[str]:
+    """A vocabulary in any form as lines, checked against the embedding."""
+    from kerasbert.tokenizers import load_vocab
+
+    vocab = getattr(vocab, "_token_dict", vocab)
+    if isinstance(vocab, (str, os.PathLike)):
+        vocab = load_vocab(vocab)
+    tokens = sorted(vocab, key=vocab.get) if isinstance(vocab, Mapping) else list(vocab)
+    if len(tokens) != rows:
+        raise ValueError(
+            f"The vocabulary has {len(tokens)} tokens but the embedding {rows} rows: this is not the "
+            "vocabulary that the model was built for (with keep_tokens, pass the simplified one)."
+        )
+    return tokens
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _write_archive(target: Path, tensors: Mapping[str, tf.Tensor], texts: Mapping[str, str]) -> None:
+    """A zip laid out as the published ones: a folder of the archive's name with all files in it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        google.write(Path(folder) / "bert_model.ckpt", tensors)
+        for name, text in texts.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+        temporary = Path(folder) / target.name
+        members = sorted(path for path in Path(folder).iterdir() if path.is_file())
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for member in members:
+                archive.write(member, f"{target.stem}/{member.name}")
+        os.replace(temporary, target)
+
+
+def describe(model, prefix: str = "") -> TransformerConfig:
+    """The configuration that a model's layers amount to."""
+    layers = _layers_by_name(model, prefix)
+    return _family_of(layers, prefix).describe(layers)
