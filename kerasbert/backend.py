@@ -1,8 +1,8 @@
 """The one bridge between Keras 2 and Keras 3: every other module imports ``keras`` from here.
 
-Three stacks run the same code: TensorFlow 2.18 to 2.21 with Keras 3; TensorFlow 2.15 with Keras 2.15
-(the only one that tensorflow-addons works on); and TensorFlow 2.16 to 2.21 with tf-keras, chosen by
-``TF_USE_LEGACY_KERAS=1``.
+Three stacks run the same code: TensorFlow 2.18 to 2.21 with Keras 3; TensorFlow 2.15 with Keras
+2.15 (the only one that tensorflow-addons works on); and TensorFlow 2.16 to 2.21 with tf-keras,
+chosen by ``TF_USE_LEGACY_KERAS=1``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import os
 from importlib import metadata
 
 
-def _installed(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+def _installed(*distributions: str) -> str | None:
+    """The version of the first of these distributions that is installed, or None."""
+    for distribution in distributions:
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
 
 
 def check_versions(tensorflow: str, keras: str | None, legacy: bool, tf_keras: str | None) -> None:
@@ -29,8 +32,20 @@ def check_versions(tensorflow: str, keras: str | None, legacy: bool, tf_keras: s
     """
     release = tuple(int(part) for part in tensorflow.split(".")[:2])
     keras_major = int(keras.split(".")[0]) if keras else None
+    keras = keras or "(none)"
     if release < (2, 15):
-        problem = f"kerasbert needs TensorFlow 2.15 or newer, but {tensorflow} is installed."
+        problem = (
+            f"kerasbert needs TensorFlow 2.15 or newer, but {tensorflow} is installed: "
+            "run `pip install --upgrade tensorflow`."
+        )
+    elif legacy:
+        if tf_keras and tuple(int(part) for part in tf_keras.split(".")[:2]) == release:
+            return
+        problem = (
+            f"TF_USE_LEGACY_KERAS asks for tf-keras {release[0]}.{release[1]}, "
+            f"but tf-keras {tf_keras or '(none)'} is installed: "
+            f"run `pip install 'tf-keras=={release[0]}.{release[1]}.*'` or unset the variable."
+        )
     elif release == (2, 15):
         if keras_major == 2:
             return
@@ -38,18 +53,11 @@ def check_versions(tensorflow: str, keras: str | None, legacy: bool, tf_keras: s
             f"TensorFlow {tensorflow} needs Keras 2.15, but keras {keras} is installed: "
             "run `pip install 'keras==2.15.*'` or upgrade TensorFlow to 2.18 or newer."
         )
-    elif legacy:
-        if tf_keras:
-            return
-        problem = (
-            "TF_USE_LEGACY_KERAS=1 asks for tf-keras, which is not installed: "
-            f"run `pip install 'tf-keras=={release[0]}.{release[1]}.*'` or unset the variable."
-        )
     elif keras_major == 3:
         return
     else:
         problem = (
-            f"TensorFlow {tensorflow} needs Keras 3, but keras {keras or '(none)'} is installed: "
+            f"TensorFlow {tensorflow} needs Keras 3, but keras {keras} is installed: "
             "run `pip install 'keras>=3'`, or set TF_USE_LEGACY_KERAS=1 with tf-keras installed."
         )
     raise ImportError(problem)
@@ -57,19 +65,39 @@ def check_versions(tensorflow: str, keras: str | None, legacy: bool, tf_keras: s
 
 try:
     import tensorflow as tf
-except ImportError as error:  # a missing wheel, or a broken one: both are said by the cause
+
+    _TENSORFLOW = tf.__version__  # absent from the empty folder that a broken uninstall leaves
+except (ImportError, AttributeError) as error:
     raise ImportError(
         "kerasbert needs TensorFlow: run `pip install tensorflow` (or tensorflow-cpu or "
         f"tensorflow-tpu; the README says how). The import said: {error}"
     ) from error
 
-LEGACY_KERAS = os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true")
-check_versions(tf.__version__, _installed("keras"), LEGACY_KERAS, _installed("tf_keras"))
+# TensorFlow itself understands these three spellings and no other.
+LEGACY_KERAS = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
+check_versions(
+    _TENSORFLOW,
+    _installed("keras", "keras-nightly"),
+    LEGACY_KERAS,
+    _installed("tf_keras", "tf_keras-nightly"),
+)
 
 from tensorflow import keras  # noqa: E402  (after the check: its own failure is unreadable)
 
-# Keras 2 has no `version` function; this is how keras-nlp told the two apart as well.
-IS_KERAS3 = hasattr(keras, "version")
+try:
+    # Keras 2 has no `version` function; this is how keras-nlp told the two apart as well.
+    IS_KERAS3 = hasattr(keras, "version")
+    _ENGINE = keras.config.backend() if IS_KERAS3 else "tensorflow"
+except ImportError as error:  # TensorFlow's lazy loader hides the cause, such as "no module jax"
+    raise ImportError(
+        f"Keras cannot be imported ({error.__context__ or error}): kerasbert needs it with its "
+        f"TensorFlow backend, KERAS_BACKEND is {os.environ.get('KERAS_BACKEND', 'not set')!r}."
+    ) from error
+if _ENGINE != "tensorflow":
+    raise ImportError(
+        f"kerasbert needs Keras's TensorFlow backend, but the backend is {_ENGINE}: set "
+        "KERAS_BACKEND=tensorflow, or correct `backend` in ~/.keras/keras.json."
+    )
 
 
 def serializable(cls):

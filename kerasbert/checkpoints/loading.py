@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from kerasbert.backend import tf
+from kerasbert.checkpoints.google import GoogleCheckpoint
 from kerasbert.checkpoints.mapping import Row, TokenSelection, loaded_shape, on_load
 from kerasbert.checkpoints.report import LoadReport
+from kerasbert.checkpoints.source import CheckpointFiles
 
 # Tensors of any training run that are no weights: optimizer slots and counters.
 OPTIMIZER_STATE = re.compile(
@@ -114,3 +116,10 @@ class ArrayTensors:
 
     def read(self, names: Iterable[str]) -> dict[str, tf.Tensor]:
         return {name: tf.convert_to_tensor(self._arrays[name]) for name in names}
+
+
+def open_tensors(files: CheckpointFiles) -> TensorSource | None:
+    """The tensors of what was found; None when there are only settings."""
+    if files.tensors is not None:
+        return ArrayTensors(files.tensors)
+    return None if files.prefix is None else GoogleCheckpoint(files.prefix)

@@ -96,6 +96,7 @@ def build_transformer_model(
     settings = _settings(family, files, source, overrides)
 
     transformer = family(settings, **structure)
+    transformer.files = files
     # Initial values are only needed where not every variable is sure to be assigned.
     with skip_initialization() if source is not None and strict else contextlib.nullcontext():
         transformer.build()

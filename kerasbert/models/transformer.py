@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from kerasbert.backend import dtype_policy, keras
 from kerasbert.checkpoints.loading import open_tensors
 from kerasbert.checkpoints.mapping import Row
-from kerasbert.checkpoints.source import find_checkpoint
+from kerasbert.checkpoints.source import CheckpointFiles, find_checkpoint
 from kerasbert.config import TransformerConfig
 from kerasbert.layers import AttentionMask
 from kerasbert.layers.activations import canonical_name
@@ -43,6 +43,7 @@ class Transformer:
     Attributes:
         model: the ``keras.Model``, after :meth:`build`.
         layers: every layer by its unprefixed name.
+        files: what the factory found: paths of the config, the vocabulary, the tensors.
     """
 
     family: ClassVar[str] = "transformer"
@@ -85,6 +86,7 @@ class Transformer:
         self.inputs: list = []
         self.outputs: list = []
         self.model: keras.Model | None = None
+        self.files = CheckpointFiles()
         self._named_inputs: dict[str, Any] = {}
         self._attention_bias = None
 
