@@ -168,9 +168,10 @@ def _compare_bert4keras(case: Case, values: dict, arrays, options: dict) -> floa
 
 def key_biases_equal(case: Case) -> int:
     """Compares the key biases, which no output shows, by value; returns how many there are."""
-    checkpoint = checkpoint_of(case)
+    built = json.loads(case.record.read_text()).get("build_kwargs", {})
+    options = {name: built[name] for name in ("segment_vocab_size",) if name in built}
     transformer = build_transformer_model(
-        checkpoint=checkpoint, model="bert", return_keras_model=False
+        checkpoint=checkpoint_of(case), model="bert", return_keras_model=False, **options
     )
     prefix = transformer.files.prefix
     tensors = GoogleCheckpoint(prefix)

@@ -86,8 +86,11 @@ def build_transformer_model(
                 f"model={model!r} means {key}={value!r}. Received: {key}={options[key]!r}"
             )
 
+    named = {"config", "checkpoint", "model", "application", "strict", "return_keras_model"}
     check_keywords(
-        options, family.accepted_options() | FIELD_NAMES | set(ALIASES), "build_transformer_model()"
+        options,
+        family.accepted_options() | FIELD_NAMES | set(ALIASES) | named,
+        "build_transformer_model()",
     )
     overrides = {
         ALIASES.get(k, k): v for k, v in options.items() if ALIASES.get(k, k) in FIELD_NAMES

@@ -67,6 +67,8 @@ def for_report(report: LoadReport, source: TensorSource, transformer) -> list[st
     if missing and not any(_fits(name, source) for name in ("bert/", "electra/", "cls/")):
         found.append("no variable has a published name; the first in the file are "
                      f"{', '.join(list(source.shapes)[:3])}.")  # fmt: skip
+    if "bert/embeddings/token_type_embeddings" in missing:
+        found.append("the file has no segment table: pass segment_vocab_size=0.")
     for part, tensors, option in (
         ("MLM head", "cls/predictions/", "with_mlm"),
         ("next sentence head", "cls/seq_relationship/", "with_nsp"),

@@ -77,7 +77,8 @@ class Transformer:
         self.dtype_policy = dtype_policy(dtype)
         self.name = name or f"{prefix}{self.family}"
         self.prefix = prefix
-        self.layers: dict[str, keras.layers.Layer] = dict(layers or {})
+        self.layers: dict[str, keras.layers.Layer] = {}
+        self._shared_layers = dict(layers or {})
         self.keep_tokens = None if keep_tokens is None else list(keep_tokens)
         self.compound_tokens = list(compound_tokens or [])
         self.custom_position_ids = custom_position_ids
@@ -125,7 +126,8 @@ class Transformer:
         """The layer of that name, made on first use and the same object afterwards."""
         if name not in self.layers:
             settings.setdefault("dtype", self.dtype_policy)
-            self.layers[name] = layer_class(name=self.prefix + name, **settings)
+            shared = self._shared_layers.get(name)
+            self.layers[name] = shared or layer_class(name=self.prefix + name, **settings)
         return self.layers[name]
 
     def input(self, name: str):
@@ -143,8 +145,8 @@ class Transformer:
         for index in range(self.config.num_hidden_layers):
             x = self.apply_block(x, index)
         self.outputs = self.apply_heads(x)
-        outputs = self.outputs[0] if len(self.outputs) == 1 else self.outputs
-        self.model = keras.Model(self.inputs, outputs, name=self.name)
+        inputs, outputs = (x[0] if len(x) == 1 else x for x in (self.inputs, self.outputs))
+        self.model = keras.Model(inputs, outputs, name=self.name)
         return self.model
 
     def make_inputs(self) -> list:
