@@ -8,9 +8,11 @@ from kerasbert.layers.heads import Activation, Bias, FirstToken
 from kerasbert.layers.initializers import TruncatedNormal, skip_initialization
 from kerasbert.layers.masks import AttentionMask
 from kerasbert.layers.normalization import LayerNormalization
+from kerasbert.layers.residual import Add
 
 __all__ = [
     "Activation",
+    "Add",
     "AttentionMask",
     "Bias",
     "Dense",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kerasbert.backend import NO_AUTOCAST, is_symbolic, keras, serializable, symbolic_tensor, tf
 from kerasbert.layers.initializers import TruncatedNormal
+from kerasbert.layers.masks import PaddingMask, padding_mask
 
 
 @serializable
@@ -71,7 +72,7 @@ class Embedding(keras.layers.Layer):
         if not tf.as_dtype(inputs.dtype).is_integer:  # the reverse call: keep its mask
             return mask
         if is_symbolic(inputs):
-            return symbolic_tensor(inputs.shape, "bool")
+            return PaddingMask(self.mask_value)(inputs)
         return padding_mask(inputs, self.mask_value)
 
     def compute_output_spec(self, inputs, reverse: bool = False):
@@ -87,12 +88,6 @@ class Embedding(keras.layers.Layer):
             "mask_value": self.mask_value,
             "stddev": self.stddev,
         }
-
-
-def padding_mask(token_ids: tf.Tensor, pad_token_id: int) -> tf.Tensor:
-    """True where a token is real; position 0 always is, so that no row is empty. (batch, length)."""
-    real = tf.not_equal(token_ids, tf.cast(pad_token_id, token_ids.dtype))
-    return tf.concat([tf.ones_like(real[:, :1]), real[:, 1:]], axis=1)
 
 
 @serializable

@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 from kerasbert.backend import keras, serializable, symbolic_tensor, tf
-from kerasbert.layers.embeddings import padding_mask
 
 PATTERNS = ("encoder", "lm", "unilm")
+
+
+def padding_mask(token_ids: tf.Tensor, pad_token_id: int) -> tf.Tensor:
+    """True where a token is real; position 0 always is, so that no row is empty. (batch, length)."""
+    real = tf.not_equal(token_ids, tf.cast(pad_token_id, token_ids.dtype))
+    return tf.concat([tf.ones_like(real[:, :1]), real[:, 1:]], axis=1)
+
+
+@serializable
+class PaddingMask(keras.layers.Layer):
+    """:func:`padding_mask` as a layer: the Keras mask of a symbolic tensor must come from one.
+
+    Args:
+        pad_token_id: id that marks padding.
+        **kwargs: as ``keras.layers.Layer``.
+    """
+
+    def __init__(self, pad_token_id: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.pad_token_id = pad_token_id
+
+    def call(self, token_ids):
+        return padding_mask(token_ids, self.pad_token_id)
+
+    def compute_output_spec(self, token_ids):
+        return symbolic_tensor(tuple(token_ids.shape), "bool")
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "pad_token_id": self.pad_token_id}
 
 
 @serializable

@@ -14,6 +14,7 @@ from kerasbert.checkpoints.mapping import Op, Row, dense, norm
 from kerasbert.config import TransformerConfig
 from kerasbert.layers import (
     Activation,
+    Add,
     Bias,
     Dense,
     Embedding,
@@ -117,7 +118,7 @@ class BERT(Transformer):
             segment = self.layer(
                 Embedding, "Embedding-Segment", input_dim=config.type_vocab_size, **common
             )
-            add = self.layer(keras.layers.Add, "Embedding-Token-Segment")
+            add = self.layer(Add, "Embedding-Token-Segment")
             x = add([x, segment(self.input("Input-Segment"))])
         x = self.apply_positions(x, common)
         x = self.normalize(x, "Embedding-Norm")
@@ -181,7 +182,7 @@ class BERT(Transformer):
     def residual(self, x, change, name: str):
         """Dropout, sum and normalisation after a sublayer."""
         change = self.dropout(change, f"{name}-Dropout")
-        x = self.layer(keras.layers.Add, f"{name}-Add")([x, change])
+        x = self.layer(Add, f"{name}-Add")([x, change])
         return self.normalize(x, f"{name}-Norm")
 
     def dropout(self, x, name: str):

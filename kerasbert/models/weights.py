@@ -28,17 +28,23 @@ logger = logging.getLogger("kerasbert")
 
 
 def variables_by_path(layers: Mapping[str, keras.layers.Layer]) -> dict[str, Any]:
-    """The variables of named layers, by path without any prefix: ``Embedding-Norm/gamma``, ...
+    """The variables of named layers, by path: ``Embedding-Norm/gamma``, ...
+
+    Paths are made of the given names, the sublayers' names and the variables' own: the full names that
+    Keras gives differ with the prefix, with the model around, and after ``load_model``.
 
     Args:
         layers: layers by the names that paths shall begin with.
     """
     found = {}
     for name, layer in layers.items():
+        sublayers = [part for part in vars(layer).values() if isinstance(part, keras.layers.Layer)]
+        inner = variables_by_path({f"{name}/{part.name}": part for part in sublayers})
+        found.update(inner)
+        claimed = {id(variable) for variable in inner.values()}
         for variable in layer.weights:
-            path = variable_path(variable)
-            start = path.find(layer.name + "/")
-            found[name + path[start + len(layer.name) :]] = variable
+            if id(variable) not in claimed:
+                found[f"{name}/{variable_path(variable).rsplit('/', 1)[-1]}"] = variable
     return found
 
 

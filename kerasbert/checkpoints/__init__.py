@@ -1,0 +1,1 @@
+"""Published checkpoints: found, read, mapped and written."""

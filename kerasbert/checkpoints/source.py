@@ -1,0 +1,318 @@
+"""Where the files of a checkpoint lie: prefix, config and vocabulary, however they were published.
+
+Archives and folders in the wild hold nested folders (``publish/``), any prefix
+(``bert_model.ckpt``, ``model.ckpt-best``, ``electra_small``), several configs, and a ``checkpoint``
+file with the paths of the machine that wrote it. Files are therefore found by what they are, not by
+a fixed list of names.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Union
+
+from kerasbert.checkpoints import archives
+from kerasbert.checkpoints.companions import (
+    Neighbours,
+    choose_config,
+    choose_vocab,
+    is_config,
+    read_config,
+)
+from kerasbert.checkpoints.errors import (
+    CheckpointFormatError,
+    CheckpointNotFoundError,
+    refuse_lfs_pointer,
+)
+from kerasbert.checkpoints.folders import files_below, listing, shortened
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+logger = logging.getLogger(__name__)
+
+_MAX_DEPTH = 5  # of folders in folders
+_FILE_OF_PREFIX = re.compile(r"(.+)\.(?:index|meta|data-\d{5}-of-\d{5})", re.DOTALL)
+_STATE_LINE = re.compile(r'^model_checkpoint_path:\s*"([^"]+)"', re.MULTILINE)
+_ACCEPTED = (
+    "a prefix such as folder/bert_model.ckpt, one of its files (.index, .data-00000-of-00001), "
+    "a folder, a .zip or .tar.gz archive, or a dict of arrays"
+)
+_OTHER_FORMATS = {
+    ".h5": "a Keras or Hugging Face HDF5 file",
+    ".hdf5": "a Keras HDF5 file",
+    ".keras": "a Keras model file (`keras.models.load_model` opens it)",
+    ".bin": "a PyTorch file",
+    ".pt": "a PyTorch file",
+    ".pth": "a PyTorch file",
+    ".safetensors": "a safetensors file",
+    ".pdparams": "a Paddle file",
+    ".msgpack": "a Flax file",
+    ".onnx": "an ONNX file",
+    ".tflite": "a TensorFlow Lite file",
+    ".npz": "a NumPy archive (`numpy.load` makes it a dict of arrays, which is accepted)",
+}
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """What was found.
+
+    Attributes:
+        prefix: absolute path of the checkpoint without ``.index``; None for a dict or no weights.
+        tensors: the arrays by name, when a dict was given.
+        config: the parsed configuration; None when there is none.
+        config_path: the file that it was read from.
+        configs: all configurations found beside the checkpoint, best first: ELECTRA has one for the
+            discriminator and one for the generator.
+        vocab_path: the vocabulary (``vocab.txt``, or a SentencePiece ``*.model``).
+        name: archive, folder or prefix, in short, for messages.
+    """
+
+    prefix: str | None = None
+    tensors: Mapping[str, Any] | None = None
+    config: dict[str, Any] | None = None
+    config_path: Path | None = None
+    configs: tuple[Path, ...] = ()
+    vocab_path: Path | None = None
+    name: str = ""
+
+
+def find_checkpoint(
+    checkpoint: PathLike | Mapping[str, Any] | None = None,
+    config: PathLike | Mapping[str, Any] | None = None,
+) -> CheckpointFiles:
+    """Finds weights, configuration and vocabulary of a published checkpoint.
+
+    Args:
+        checkpoint: a prefix, one of its files, a folder, an archive, or a dict of arrays. None
+            means the place that ``config`` names, or no weights when that is a json or a dict.
+        config: a json file, a dict, or a folder or archive that holds a json. None means the json
+            beside the checkpoint.
+
+    Raises:
+        CheckpointNotFoundError: nothing there, or several candidates and no reason to take one.
+        CheckpointFormatError: a broken file, a Git LFS pointer, or another format.
+        UnsafeArchiveError: an archive that tries to write outside its folder.
+    """
+    if checkpoint is None and config is None:
+        raise ValueError(f"neither a checkpoint nor a config was given. Give {_ACCEPTED}.")
+    if (
+        checkpoint is None
+        and not isinstance(config, Mapping)
+        and _as_path(config).suffix != ".json"
+    ):
+        checkpoint, config = config, None
+
+    found, near = (CheckpointFiles(), ()) if checkpoint is None else _find_weights(checkpoint)
+    if found.prefix:
+        refuse_lfs_pointer(_index(Path(found.prefix)))
+    if isinstance(config, Mapping):
+        found = replace(found, config=dict(config), name=found.name or "a config without weights")
+    else:
+        if config is None:
+            path, candidates = choose_config(near, found.name)
+        else:
+            path, candidates, near_config = _find_config(config)
+            near = (*near, *near_config)
+        if path:
+            found = replace(
+                found,
+                config=read_config(path),
+                config_path=path,
+                configs=candidates,
+                name=found.name or path.name,
+            )
+    return replace(found, vocab_path=choose_vocab(near))
+
+
+def _find_weights(checkpoint: PathLike | Mapping[str, Any]) -> tuple[CheckpointFiles, Neighbours]:
+    """The weights alone, and the files among which what belongs to them is looked for."""
+    if isinstance(checkpoint, Mapping):
+        if not checkpoint or not all(isinstance(name, str) for name in checkpoint):
+            raise ValueError("a dict of arrays needs variable names as its keys, and at least one.")
+        name = f"a dict of {len(checkpoint)} arrays"
+        return CheckpointFiles(tensors=checkpoint, name=name), ()
+    path = _as_path(checkpoint)
+    if path.name in ("checkpoint", "saved_model.pb") and path.is_file():
+        path = path.parent
+    match = _FILE_OF_PREFIX.fullmatch(path.name)
+    prefix = path.with_name(match[1]) if match else path
+    if _index(prefix).is_file() and not os.fspath(checkpoint).endswith(("/", os.sep)):
+        name = f"{prefix.parent.name}/{prefix.name}"
+        return CheckpointFiles(prefix=str(prefix), name=name), _near_prefix(prefix)
+    if path.is_dir():
+        return _find_in_folder(path, path.name)
+    if not path.is_file():
+        raise _nothing_at(path, checkpoint)
+    refuse_lfs_pointer(path)
+    _refuse_other_format(path)
+    if archives.is_archive(path):
+        return _find_in_folder(archives.extract(path), path.name)
+    if match:
+        raise CheckpointNotFoundError(
+            f"{path.name} lies in {path.parent}, but {prefix.name}.index does not. A checkpoint is "
+            f"its .index and its .data files together. {listing(path.parent)}"
+        )
+    raise CheckpointFormatError(
+        f"{path} ({path.stat().st_size:,} bytes) is no checkpoint that is known. Give {_ACCEPTED}."
+    )
+
+
+def _near_prefix(prefix: Path) -> Neighbours:
+    folders = [prefix.parent]
+    if prefix.parent.name == "variables":  # a SavedModel keeps its other files beside that folder
+        folders += [prefix.parent.parent / "assets", prefix.parent.parent]
+    return [files_below(folder, depth=0) for folder in folders]
+
+
+def _find_in_folder(root: Path, name: str) -> tuple[CheckpointFiles, Neighbours]:
+    files = files_below(root, _MAX_DEPTH)
+    prefixes = _prefixes(files)
+    if not prefixes:
+        for path in files:
+            refuse_lfs_pointer(path)
+        kinds = {_OTHER_FORMATS[p.suffix] for p in files if p.suffix in _OTHER_FORMATS}
+        hint = f" There is {' and '.join(sorted(kinds))}, not read here (yet)." if kinds else ""
+        raise CheckpointNotFoundError(
+            f"{name} holds no TensorFlow checkpoint, which is a pair of files, .index and "
+            f".data-00000-of-00001. {_contents(files, root)}{hint}"
+        )
+    prefix = _choose_prefix(prefixes, files, name)
+    parents = [prefix.parent, *prefix.parent.parents]
+    parents = parents[: parents.index(root) + 1]
+    near = [[path for path in files if path.parent == folder] for folder in parents]
+    near.append([path for path in files if path.parent not in parents])
+    return CheckpointFiles(prefix=str(prefix), name=name), near
+
+
+def _prefixes(files: list[Path]) -> list[Path]:
+    """The prefixes whose index and data are there; failing that, those with an index alone."""
+    indexes = [path.with_suffix("") for path in files if path.suffix == ".index"]
+    with_data = {
+        path.with_suffix("")
+        for path in files
+        if path.suffix.startswith(".data-") and _FILE_OF_PREFIX.fullmatch(path.name)
+    }
+    return [prefix for prefix in indexes if prefix in with_data] or indexes
+
+
+def _choose_prefix(prefixes: list[Path], files: list[Path], name: str) -> Path:
+    """The only prefix of the upper folder; among several, the one that something speaks for."""
+    depth = min(len(prefix.parts) for prefix in prefixes)
+    upper = [prefix for prefix in prefixes if len(prefix.parts) == depth]
+    if len(upper) > 1:
+        with_config = {path.parent for path in files if is_config(path)}
+        upper = [prefix for prefix in upper if prefix.parent in with_config] or upper
+    if len(upper) == 1:
+        return upper[0]
+    newest = _named_by_state_file(upper)
+    if newest:
+        logger.warning(
+            "%s holds %d checkpoints; taking %s, which its `checkpoint` file names as the newest.",
+            *(name, len(upper), newest.name),
+        )
+        return newest
+    listed = "\n  ".join(str(prefix) for prefix in sorted(upper, key=_natural))
+    raise CheckpointNotFoundError(
+        f"{name} holds {len(upper)} checkpoints. Pass the prefix of the one you want:\n  {listed}"
+    )
+
+
+def _named_by_state_file(prefixes: list[Path]) -> Path | None:
+    """The prefix that TensorFlow's own ``checkpoint`` file beside it names as the newest.
+
+    Published archives hold state files with paths of another machine, so only the last part counts.
+    """
+    folder = prefixes[0].parent
+    if any(prefix.parent != folder for prefix in prefixes):
+        return None
+    try:
+        text = (folder / "checkpoint").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    match = _STATE_LINE.search(text)
+    named = match and re.split(r"[/\\]", match[1])[-1]
+    return next((prefix for prefix in prefixes if prefix.name == named), None)
+
+
+def _find_config(config: PathLike) -> tuple[Path, tuple[Path, ...], Neighbours]:
+    """The configuration that an argument names, all candidates, and the files near it."""
+    given = _as_path(config)
+    if given.is_dir():
+        root = given
+    elif given.is_file() and archives.is_archive(given):
+        root = archives.extract(given)
+    elif given.is_file():
+        return given, (given,), [files_below(given.parent, depth=0)]
+    else:
+        raise CheckpointNotFoundError(
+            f"there is no config at {given}. {listing(given.parent, given.name)}"
+        )
+    files = files_below(root, _MAX_DEPTH)
+    depths = sorted({len(path.parts) for path in files})
+    near = [[path for path in files if len(path.parts) == depth] for depth in depths]
+    chosen, candidates = choose_config(near, given.name)
+    if chosen is None:
+        raise CheckpointNotFoundError(
+            f"{given.name} holds no model configuration, which is a .json with `hidden_size`. "
+            f"{_contents(files, root)}"
+        )
+    return chosen, candidates, near
+
+
+def _as_path(source: PathLike) -> Path:
+    text = os.fspath(source)
+    if not isinstance(text, str):
+        raise TypeError(f"a path is expected as text or pathlib.Path. Received: {source!r}")
+    if "://" in text:
+        raise CheckpointNotFoundError(
+            f"{text!r} is an address; checkpoints are read from the local disk. Download it first "
+            "(for example with `wget`, or `gsutil cp -r` for gs://) and give the path."
+        )
+    if not text.strip() or "\0" in text:
+        raise CheckpointNotFoundError(f"{text!r} is no path. Give {_ACCEPTED}.")
+    return Path(os.path.abspath(os.path.expanduser(text)))
+
+
+def _index(prefix: Path) -> Path:
+    return Path(f"{prefix}.index")
+
+
+def _natural(path: Path) -> list[str | int]:
+    """Sort key that puts ``model.ckpt-9`` before ``model.ckpt-10``."""
+    # text and numbers alternate, so that like is always compared with like
+    return [int(t) if i % 2 else t for i, t in enumerate(re.split(r"([0-9]+)", str(path)))]
+
+
+def _refuse_other_format(path: Path) -> None:
+    kind = _OTHER_FORMATS.get(path.suffix.lower())
+    if kind:
+        raise CheckpointFormatError(
+            f"{path.name} is {kind}, a format that is not read here (yet). Give {_ACCEPTED}."
+        )
+    if path.suffix == ".json":
+        raise CheckpointFormatError(
+            f"{path.name} is a configuration, not weights. Pass it as `config`, and as "
+            f"`checkpoint` {_ACCEPTED}."
+        )
+
+
+def _nothing_at(path: Path, given: PathLike) -> CheckpointNotFoundError:
+    text = os.fspath(given)
+    message = f"there is no checkpoint at {path}: no such .index file, folder or archive."
+    bare = os.sep not in text or (text.count("/") == 1 and not path.parent.is_dir())
+    if bare and not text.startswith("~"):
+        message += (
+            f" If {text!r} is the name of a published model: names are not downloaded. Download "
+            f"it, and give {_ACCEPTED}."
+        )
+    return CheckpointNotFoundError(f"{message} {listing(path.parent, path.name)}")
+
+
+def _contents(files: list[Path], root: Path) -> str:
+    return shortened([str(path.relative_to(root)) for path in files], root)

@@ -1,0 +1,68 @@
+"""What all tests share: a quiet TensorFlow on the CPU, seeds, a cache of their own, shared data."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+# Before TensorFlow is imported anywhere.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core each, or the workers wait for each other
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SEED = 20180810
+
+settings.register_profile(
+    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("quick", settings.get_profile("default"), max_examples=20)
+# The same examples in every run: a failure in CI is a fact about the code, and can be repeated.
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default")
+)
+
+
+def pytest_configure(config):
+    """No test reads or writes the cache of the person who runs it."""
+    home = tempfile.TemporaryDirectory(prefix="kerasbert-tests-", ignore_cleanup_errors=True)
+    before = os.environ.get("KERASBERT_HOME")
+    os.environ["KERASBERT_HOME"] = home.name
+
+    def restore():
+        home.cleanup()
+        if before is None:
+            os.environ.pop("KERASBERT_HOME", None)
+        else:
+            os.environ["KERASBERT_HOME"] = before
+
+    config.add_cleanup(restore)
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Every test begins with the same random state, whatever ran before it."""
+    random.seed(SEED)
+    np.random.seed(SEED)
+    backend = sys.modules.get("kerasbert.backend")
+    if backend is not None:  # tests that need no TensorFlow do not import it
+        backend.keras.utils.set_random_seed(SEED)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data beside the checkout; without it the test is skipped."""
+    folder = CHECKOUT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the shared data, a folder `shared` beside the checkout")
+    return folder
