@@ -5,11 +5,15 @@ from kerasbert.config import ConfigError, TransformerConfig
 from kerasbert.models.factory import build_transformer_model
 from kerasbert.models.registry import list_models, register_model
 from kerasbert.models.weights import save_weights_as_checkpoint
+from kerasbert.tokenizers import Tokenizer
+from kerasbert.tokenizers.layer import TokenizerLayer
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "ConfigError",
+    "Tokenizer",
+    "TokenizerLayer",
     "TransformerConfig",
     "build_transformer_model",
     "list_models",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -35,12 +36,12 @@ settings.load_profile(
 
 def pytest_configure(config):
     """No test reads or writes the cache of the person who runs it."""
-    home = tempfile.TemporaryDirectory(prefix="kerasbert-tests-", ignore_cleanup_errors=True)
+    home = tempfile.mkdtemp(prefix="kerasbert-tests-")
     before = os.environ.get("KERASBERT_HOME")
-    os.environ["KERASBERT_HOME"] = home.name
+    os.environ["KERASBERT_HOME"] = home
 
     def restore():
-        home.cleanup()
+        shutil.rmtree(home, ignore_errors=True)
         if before is None:
             os.environ.pop("KERASBERT_HOME", None)
         else:

@@ -1,0 +1,267 @@
+"""From rows of tokens to model inputs: special tokens, truncation and padding of whole batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from kerasbert.tokenizers.ragged import Ragged
+
+TRUNCATION = ("longest_first", "only_first", "only_second")
+_NO_PADDING_TOKEN = (
+    "the vocabulary has no padding token, and rows are to be padded: give the tokenizer its name "
+    "(token_pad=...), or call with padding=False."
+)
+
+
+class Template(NamedTuple):
+    """The special tokens around one text (``start A end``) or two (``start A between B end``)."""
+
+    start: tuple[int, ...] = ()
+    between: tuple[int, ...] = ()
+    end: tuple[int, ...] = ()
+
+    def count(self, is_pair: bool) -> int:
+        """How many tokens the template adds."""
+        return len(self.start) + len(self.end) + (len(self.between) if is_pair else 0)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How long the rows of a batch shall be.
+
+    Attributes:
+        max_length: most tokens in a row, special tokens counted; None: any number.
+        truncation: "longest_first", "only_first", "only_second", or False to leave long rows long.
+        padding: True or "longest": to the longest row; "max_length"; False: none.
+        multiple_of: round the padded length up to a multiple of this.
+        truncate_from: "right" or "left": the side that loses tokens.
+        padding_side: "right" or "left": the side that gains them.
+    """
+
+    max_length: int | None = None
+    truncation: str | bool = True
+    padding: str | bool = True
+    multiple_of: int | None = None
+    truncate_from: str = "right"
+    padding_side: str = "right"
+
+    def __post_init__(self):
+        def check(name, value, allowed):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")
+
+        check("truncation", self.truncation, (True, False, *TRUNCATION))
+        check("padding", self.padding, (True, False, "longest", "max_length"))
+        check("truncate_from", self.truncate_from, ("right", "left"))
+        check("padding_side", self.padding_side, ("right", "left"))
+        for name in ("max_length", "multiple_of"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
+                raise ValueError(f"{name} must be a positive whole number, got {value!r}.")
+        if self.padding == "max_length" and self.max_length is None:
+            raise ValueError('padding="max_length" needs max_length.')
+
+    def keep(self, first, second, special: int, minimum=np.minimum, maximum=np.maximum):
+        """How many tokens of each text stay.
+
+        Args:
+            first: number of tokens of the first texts, an array or, with ``min`` and ``max`` for
+                the last two arguments, one number.
+            second: the same of the second texts; None without them.
+            special: number of special tokens in a row.
+            minimum: function of two values.
+            maximum: function of two values.
+
+        Returns:
+            The lengths kept, of the first and the second texts.
+
+        Raises:
+            ValueError: ``max_length`` leaves no room.
+        """
+        if self.max_length is None or not self.truncation:
+            return first, second
+        room = self.max_length - special
+        if room < 0:
+            raise ValueError(
+                f"max_length={self.max_length} is less than the {special} special tokens of a row."
+            )
+        if second is None:
+            if self.truncation == "only_second":
+                raise ValueError('truncation="only_second" needs pairs of texts.')
+            return minimum(first, room), None
+        if self.truncation == "only_first":
+            first = minimum(first, maximum(room - second, 0))
+        elif self.truncation == "only_second":
+            second = minimum(second, maximum(room - first, 0))
+        else:
+            first, second = longest_first(first, second, room, minimum, maximum)
+        excess = np.max(first + second, initial=0) - room
+        if excess > 0:
+            raise ValueError(
+                f"with truncation={self.truncation!r} a pair stays {excess} tokens longer than "
+                f'max_length={self.max_length}: use truncation="longest_first" (or True), or a '
+                "larger max_length."
+            )
+        return first, second
+
+    def width(self, longest: int) -> int:
+        """The padded length of rows of which the longest has ``longest`` tokens."""
+        width = max(longest, self.max_length) if self.padding == "max_length" else longest
+        return -(-width // self.multiple_of) * self.multiple_of if self.multiple_of else width
+
+
+def longest_first(first, second, room: int, minimum=np.minimum, maximum=np.maximum):
+    """How many tokens of a pair stay if the longer text loses tokens, one by one, until all fit.
+
+    Of two equally long texts the first one loses (the rule of bert4keras). In closed form, so that
+    it serves numbers (with ``min`` and ``max``), arrays and tensors.
+
+    Args:
+        first: number of tokens of the first text or texts.
+        second: the same of the second.
+        room: how many tokens of both together may stay.
+        minimum: function of two values.
+        maximum: function of two values.
+
+    Returns:
+        The lengths kept, of the first and the second texts.
+    """
+    first = minimum(first, maximum(room // 2, room - second))
+    return first, minimum(second, room - first)
+
+
+def assemble(
+    first: Ragged, second: Ragged | None, template: Template, shape: Shape, pad_id: int | None
+) -> dict[str, np.ndarray | list[np.ndarray]]:
+    """Joins one or two batches of texts to model inputs.
+
+    Args:
+        first: the first texts.
+        second: the second texts, as many; or None.
+        template: the special tokens to put around them.
+        shape: how long the rows shall be.
+        pad_id: id of the padding token; may be None when nothing is to be padded.
+
+    Returns:
+        ``token_ids``, ``segment_ids`` (0 up to the end of ``between``, then 1) and
+        ``attention_mask`` (1 for tokens, 0 for padding), int32 (rows, length); and, when ``first``
+        has them, ``offsets``, int32 (rows, length, 2). Lists of one array per row instead of
+        arrays when ``shape.padding`` is False.
+    """
+    special = template.count(second is not None)
+    kept, kept_second = shape.keep(
+        first.lengths, None if second is None else second.lengths, special
+    )
+    head = len(template.start) + kept
+    if second is None:
+        head, tail = head + len(template.end), np.zeros_like(kept)
+    else:
+        head, tail = head + len(template.between), kept_second + len(template.end)
+    lengths = head + tail
+    width = shape.width(int(lengths.max(initial=0)))
+    widths = np.full_like(lengths, width) if shape.padding else lengths
+    pads = widths - lengths
+    if pad_id is None and pads.any():
+        raise ValueError(_NO_PADDING_TOKEN)
+
+    on_left = shape.padding_side == "left"
+    row_at = np.cumsum(widths) - widths + (pads if on_left else 0)
+    size = int(widths.sum())
+    out = {
+        "token_ids": np.full(size, pad_id or 0, np.int32),
+        "segment_ids": _runs(
+            [(pads, 0), (head, 0), (tail, 1)] if on_left else [(head, 0), (tail, 1), (pads, 0)]
+        ),
+        "attention_mask": _runs(
+            [(pads, 0), (lengths, 1)] if on_left else [(lengths, 1), (pads, 0)]
+        ),
+    }
+    if first.starts is not None:
+        out["offsets"] = np.zeros((size, 2), np.int32)
+
+    at = row_at
+    for source, count, ids in (
+        (None, 0, template.start),
+        (first, kept, ()),
+        (None, 0, template.between if second is not None else ()),
+        (second, kept_second, ()),
+        (None, 0, template.end),
+    ):
+        for token_id in ids:
+            out["token_ids"][at] = token_id
+            at = at + 1
+        if source is not None:
+            _copy(source, count, at, out, shape.truncate_from == "left")
+            at = at + count
+    if shape.padding:
+        return {
+            name: flat.reshape(len(lengths), width, *flat.shape[1:]) for name, flat in out.items()
+        }
+    return {name: np.split(flat, row_at[1:]) if len(lengths) else [] for name, flat in out.items()}
+
+
+def assemble_one(
+    first: list[int],
+    second: list[int] | None,
+    template: Template,
+    shape: Shape,
+    pad_id: int | None,
+) -> dict[str, list[int]]:
+    """:func:`assemble` for one text or pair, in plain Python, which is faster than arrays there.
+
+    Args:
+        first: ids of the first text.
+        second: ids of the second text, or None.
+        template: the special tokens to put around them.
+        shape: how long the row shall be.
+        pad_id: id of the padding token; may be None when nothing is to be padded.
+
+    Returns:
+        Lists: ``token_ids``, ``segment_ids`` and ``attention_mask``.
+    """
+    paired = second is not None
+    count, count_second = shape.keep(
+        len(first), len(second) if paired else None, template.count(paired), min, max
+    )
+
+    def kept(ids, count):
+        return ids[:count] if shape.truncate_from == "right" else ids[len(ids) - count :]
+
+    head = [*template.start, *kept(first, count), *(template.between if paired else template.end)]
+    tail = [*kept(second, count_second), *template.end] if paired else []
+    length = len(head) + len(tail)
+    pads = shape.width(length) - length if shape.padding else 0
+    if pads and pad_id is None:
+        raise ValueError(_NO_PADDING_TOKEN)
+    rows = {
+        "token_ids": (head + tail, pad_id),
+        "segment_ids": ([0] * len(head) + [1] * len(tail), 0),
+        "attention_mask": ([1] * length, 0),
+    }
+    if shape.padding_side == "left":
+        return {name: [fill] * pads + row for name, (row, fill) in rows.items()}
+    return {name: row + [fill] * pads for name, (row, fill) in rows.items()}
+
+
+def _runs(parts: Sequence[tuple[np.ndarray, int]]) -> np.ndarray:
+    """Row by row, each value as often as its part says: int32, the sum of all counts long."""
+    counts = np.stack([count for count, _ in parts], axis=1).ravel()
+    values = np.tile(np.array([value for _, value in parts], np.int32), len(counts) // len(parts))
+    return np.repeat(values, counts)
+
+
+def _copy(source: Ragged, count: np.ndarray, at: np.ndarray, out: dict, from_end: bool) -> None:
+    """Copies ``count`` tokens of each row of ``source`` to place ``at`` of the outputs."""
+    begin = source.splits[:-1] + (source.lengths - count if from_end else 0)
+    within = np.arange(int(count.sum()))
+    before = np.cumsum(count) - count
+    taken = within + np.repeat(begin - before, count)
+    place = within + np.repeat(at - before, count)
+    out["token_ids"][place] = source.ids[taken]
+    if "offsets" in out:
+        out["offsets"][place, 0] = source.starts[taken]
+        out["offsets"][place, 1] = source.ends[taken]

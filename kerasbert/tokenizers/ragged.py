@@ -1,0 +1,67 @@
+"""Rows of tokens of different lengths, and the padded arrays made of them, without Python loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Ragged(NamedTuple):
+    """Rows of token ids one after the other, and where in its text each token starts and ends.
+
+    Attributes:
+        ids: int32, (number of tokens,).
+        splits: int64, (number of rows + 1,): row i is ``ids[splits[i]:splits[i + 1]]``.
+        starts: int32 like ``ids``, in characters of the original text; None when not asked for.
+        ends: the same, one past the last character.
+    """
+
+    ids: np.ndarray
+    splits: np.ndarray
+    starts: np.ndarray | None = None
+    ends: np.ndarray | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens per row: int64, (number of rows,)."""
+        return np.diff(self.splits)
+
+    @classmethod
+    def from_rows(
+        cls,
+        ids: Sequence[Sequence[int]],
+        starts: Sequence[Sequence[int]] | None = None,
+        ends: Sequence[Sequence[int]] | None = None,
+    ) -> Ragged:
+        """From lists of ids, and, if given, lists of starts and of ends of the same lengths."""
+        splits = np.zeros(len(ids) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, ids), np.int64, len(ids)), out=splits[1:])
+
+        def flat(rows):
+            if rows is None:
+                return None
+            return np.fromiter(chain.from_iterable(rows), np.int32, splits[-1])
+
+        return cls(flat(ids), splits, flat(starts), flat(ends))
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[Ragged]) -> Ragged:
+        """The rows of all parts in order."""
+        parts = list(parts)
+        if len(parts) == 1:
+            return parts[0]
+        splits = np.zeros(1 + sum(len(part.splits) - 1 for part in parts), np.int64)
+        np.cumsum(np.concatenate([part.lengths for part in parts]), out=splits[1:])
+
+        def joined(columns):
+            return None if columns[0] is None else np.concatenate(columns)
+
+        return cls(
+            joined([part.ids for part in parts]),
+            splits,
+            joined([part.starts for part in parts]),
+            joined([part.ends for part in parts]),
+        )

@@ -1,0 +1,145 @@
+"""Truncation and padding of whole batches, against the rule written as a loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasbert.tokenizers.padding import Shape, Template, assemble, longest_first
+from kerasbert.tokenizers.ragged import Ragged
+
+BERT = Template((101,), (102,), (102,))
+
+
+def loop(first: int, second: int, room: int) -> tuple[int, int]:
+    while first + second > room:
+        if first >= second:
+            first -= 1
+        else:
+            second -= 1
+    return first, second
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 40))
+def test_longest_first_equals_the_loop(first, second, room):
+    assert longest_first(first, second, room, min, max) == loop(first, second, room)
+    arrays = longest_first(np.array([first]), np.array([second]), room)
+    assert tuple(int(array[0]) for array in arrays) == loop(first, second, room)
+
+
+ROWS = st.lists(st.lists(st.integers(1, 9), max_size=8), max_size=5)
+
+
+@given(
+    firsts=ROWS,
+    data=st.data(),
+    paired=st.booleans(),
+    max_length=st.one_of(st.none(), st.integers(3, 20)),
+    padding=st.sampled_from([True, "max_length", False]),
+    multiple=st.sampled_from([None, 8]),
+    cut=st.sampled_from(["right", "left"]),
+    side=st.sampled_from(["right", "left"]),
+)
+def test_assemble_equals_the_loop(firsts, data, paired, max_length, padding, multiple, cut, side):
+    size = len(firsts)
+    row = st.lists(st.integers(11, 19), max_size=8)
+    seconds = data.draw(st.lists(row, min_size=size, max_size=size)) if paired else None
+    if padding == "max_length" and max_length is None:
+        padding = True
+    shape = Shape(max_length, True, padding, multiple, cut, side)
+    second = None if seconds is None else Ragged.from_rows(seconds)
+    found = assemble(Ragged.from_rows(firsts), second, BERT, shape, 0)
+
+    expected = []
+    for at, ids in enumerate(firsts):
+        others = seconds[at] if paired else []
+        room = 10**6 if max_length is None else max_length - (3 if paired else 2)
+        kept = loop(len(ids), len(others), room)
+        ids, others = (
+            part[:keep] if cut == "right" else part[len(part) - keep :]
+            for part, keep in zip((ids, others), kept)
+        )
+        tail = [*others, 102] if paired else []
+        expected.append(([101, *ids, 102], tail))
+    longest = max((len(head) + len(tail) for head, tail in expected), default=0)
+    width = max_length if padding == "max_length" else longest
+    width = -(-width // multiple) * multiple if multiple else width
+    assert len(found["token_ids"]) == size
+    for at, (head, tail) in enumerate(expected):
+        pads = [0] * ((width if padding else 0) - len(head) - len(tail))
+        lists = (head + tail, [0] * len(head) + [1] * len(tail), [1] * len(head + tail))
+        for name, values in zip(("token_ids", "segment_ids", "attention_mask"), lists):
+            values = values + pads if side == "right" else pads + values
+            assert found[name][at].tolist() == values, name
+            assert found[name][at].dtype == np.int32
+
+
+def test_offsets_are_placed_with_their_tokens():
+    first = Ragged.from_rows([[5, 6, 7], [8]], [[0, 2, 4], [1]], [[1, 3, 5], [2]])
+    found = assemble(first, None, BERT, Shape(max_length=4), 0)
+    assert found["offsets"].tolist() == [
+        [[0, 0], [0, 1], [2, 3], [0, 0]],
+        [[0, 0], [1, 2], [0, 0], [0, 0]],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"truncation": "shortest"}, "truncation must be one of"),
+        ({"padding": "left"}, "padding must be one of"),
+        ({"padding": "max_length"}, "needs max_length"),
+        ({"max_length": 0}, "positive whole number"),
+        ({"max_length": 2.5}, "positive whole number"),
+        ({"multiple_of": -8}, "positive whole number"),
+        ({"truncate_from": 3}, "truncate_from must be"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Shape(**settings)
+
+
+def test_only_first_and_only_second():
+    first, second = Ragged.from_rows([[1, 2, 3, 4]]), Ragged.from_rows([[11, 12, 13]])
+    found = assemble(first, second, BERT, Shape(8, "only_first"), 0)
+    assert found["token_ids"].tolist() == [[101, 1, 2, 102, 11, 12, 13, 102]]
+    found = assemble(first, second, BERT, Shape(8, "only_second"), 0)
+    assert found["token_ids"].tolist() == [[101, 1, 2, 3, 4, 102, 11, 102]]
+    with pytest.raises(ValueError, match=r"stays 1 tokens longer than max_length=5.*longest_first"):
+        assemble(first, second, BERT, Shape(5, "only_first"), 0)
+    with pytest.raises(ValueError, match="needs pairs"):
+        assemble(first, None, BERT, Shape(5, "only_second"), 0)
+    long = assemble(first, None, BERT, Shape(4, False), 0)
+    assert long["token_ids"].shape == (1, 6)
+
+
+def test_no_room_and_no_padding_token():
+    rows = Ragged.from_rows([[1], [2, 3]])
+    with pytest.raises(ValueError, match="less than the 2 special tokens"):
+        assemble(rows, None, BERT, Shape(1), 0)
+    with pytest.raises(ValueError, match="no padding token"):
+        assemble(rows, None, BERT, Shape(), None)
+    assert len(assemble(rows, None, BERT, Shape(padding=False), None)["token_ids"]) == 2
+
+
+def test_an_empty_batch():
+    found = assemble(Ragged.from_rows([]), None, BERT, Shape(7, padding="max_length"), 0)
+    assert found["token_ids"].shape == (0, 7)
+    assert assemble(Ragged.from_rows([]), None, BERT, Shape(padding=False), 0)["token_ids"] == []
+
+
+def test_templates_of_other_models():
+    """RoBERTa puts two tokens between; XLNet puts all of them at the end, and pads on the left."""
+    first, second = Ragged.from_rows([[1]]), Ragged.from_rows([[11]])
+    roberta = Template((0,), (2, 2), (2,))
+    assert assemble(first, second, roberta, Shape(), 1)["token_ids"].tolist() == [
+        [0, 1, 2, 2, 11, 2]
+    ]
+    xlnet = Template((), (4,), (4, 3))
+    shape = Shape(8, padding="max_length", padding_side="left")
+    assert assemble(first, second, xlnet, shape, 5)["token_ids"].tolist() == [
+        [5, 5, 5, 1, 4, 11, 4, 3]
+    ]
