@@ -1,6 +1,7 @@
 """kerasbert: published BERT-like checkpoints as Keras models."""
 
-from kerasbert import backend  # noqa: F401  (first: says plainly when versions do not fit)
+from kerasbert import backend  # noqa: F401, I001  (first: says plainly when versions do not fit)
+from kerasbert import data, layers, optimizers
 from kerasbert.config import ConfigError, TransformerConfig
 from kerasbert.models.factory import build_transformer_model
 from kerasbert.models.registry import list_models, register_model
@@ -16,7 +17,10 @@ __all__ = [
     "TokenizerLayer",
     "TransformerConfig",
     "build_transformer_model",
+    "data",
+    "layers",
     "list_models",
+    "optimizers",
     "register_model",
     "save_weights_as_checkpoint",
 ]

@@ -90,8 +90,8 @@ try:
     _ENGINE = keras.config.backend() if IS_KERAS3 else "tensorflow"
 except ImportError as error:  # TensorFlow's lazy loader hides the cause, such as "no module jax"
     raise ImportError(
-        f"Keras cannot be imported ({error.__context__ or error}): kerasbert needs it with its "
-        f"TensorFlow backend, KERAS_BACKEND is {os.environ.get('KERAS_BACKEND', 'not set')!r}."
+        f"Keras cannot be imported, it says: {error.__context__ or error}. Is it installed, and "
+        "is its backend TensorFlow (KERAS_BACKEND, or `backend` in ~/.keras/keras.json)?"
     ) from error
 if _ENGINE != "tensorflow":
     raise ImportError(

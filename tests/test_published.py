@@ -1,0 +1,34 @@
+"""Every published checkpoint of the BERT family loads strictly (in small, with the real names)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kerasbert import TransformerConfig
+from tests.published import entries, load
+
+ENTRIES = entries()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["name"])
+def test_published_checkpoint_loads(entry, tmp_path):
+    model = load(entry, tmp_path)
+    ids = np.array([[1, 2, 3, 0]])
+    outputs = model([ids, ids * 0])
+    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    assert all(np.isfinite(np.asarray(x)).all() for x in outputs)
+
+
+def test_there_are_entries(shared):
+    assert len(ENTRIES) >= 55
+
+
+def test_published_configs_say_what_they_say(shared):
+    """Keys that mean nothing here are kept, and none of ours is misread."""
+    for entry in ENTRIES:
+        config = TransformerConfig.from_dict(entry["config"])
+        assert config.to_dict().items() >= {
+            key: value for key, value in entry["config"].items() if value is not None
+        }.items() or config.layer_norm_eps == entry["config"].get("layer_norm_eps", 1e-12)
