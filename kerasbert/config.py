@@ -44,7 +44,8 @@ class TransformerConfig:
         initializer_range: standard deviation of untrained kernels.
         layer_norm_eps: epsilon of layer normalisation.
         embedding_size: width of the embeddings; None is ``hidden_size``.
-        attention_head_size: width of a head's values; None is ``hidden_size / num_attention_heads``.
+        attention_head_size: width of a head's values; None is ``hidden_size /
+            num_attention_heads``.
         attention_key_size: width of a head's queries and keys; None is ``attention_head_size``.
         pad_token_id: id of the padding token.
         extra: keys of the file that mean nothing here, kept for writing it back.

@@ -1,7 +1,8 @@
 """Recorded outputs of the original code: where they lie, and how a case is compared.
 
-A few cases are committed below ``tests/golden``; all of them are run when the shared folder lies beside
-the checkout. ``python -m tests.golden_cases`` prints every case with its largest difference.
+A few cases are committed below ``tests/golden``; all of them are run when the shared folder lies
+beside the checkout. ``python -m tests.golden_cases`` prints every case with its largest
+difference.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ def find_cases(families: tuple[str, ...]) -> list[Case]:
                 atol = 1e-6 if _probabilities(values["build_kwargs"]) else 2e-5
                 name = f"bert4keras/{record.parent.name}"
                 arrays = record.parent / "io.npz"
-                cases.setdefault(name, Case(name, "bert4keras", record.parent, record, arrays, atol))
+                cases.setdefault(
+                    name, Case(name, "bert4keras", record.parent, record, arrays, atol)
+                )
     return sorted(cases.values(), key=lambda case: case.name)
 
 

@@ -84,7 +84,9 @@ def main() -> None:
     for entry in found:
         with tempfile.TemporaryDirectory() as folder:
             load(entry, Path(folder))
-        print(f"{entry['name']:<60} {entry['family']:<22} {len(entry['variables'])} variables: loaded")
+        print(
+            f"{entry['name']:<60} {entry['family']:<22} {len(entry['variables'])} variables: loaded"
+        )
     print(f"{len(found)} of {len(found)} published checkpoints of the BERT family load strictly.")
 
 

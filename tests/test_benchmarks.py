@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import json
 import math
@@ -244,11 +243,24 @@ def test_real_pairs_come_from_a_folder(tmp_path):
 
 
 def test_long_texts_are_long():
-    made = texts.texts_for("long_text", None, 10_000)
-    assert all(len(text) == 2000 for text in made[:-1])
-    assert sum(map(len, made)) >= 10_000
-    assert len(texts.texts_for("single_call", None, 10_000)) == 1
-    assert len(texts.texts_for("questions", None, 1200)) == 100
+    for made in texts.text_sets("long_text", None, 10_000, count=2):
+        assert all(len(text) == 2000 for text in made[:-1])
+        assert sum(map(len, made)) >= 10_000
+
+
+@pytest.mark.parametrize("variant", specs.ROWS["tokenise"].variants)
+def test_no_set_repeats_another(variant):
+    sets = texts.text_sets(variant, None, 20_000, count=3)
+    assert len({text for one in sets for text in one}) == sum(map(len, sets))
+    characters = 1000 if variant == "single_call" else 20_000
+    assert all(sum(map(len, one)) >= characters for one in sets)
+
+
+def test_too_little_data_is_said(tmp_path):
+    (tmp_path / "chnsenticorp").mkdir()
+    (tmp_path / "chnsenticorp" / "train.tsv").write_text("label\ttext\n1\t好\n")
+    with pytest.raises(ValueError, match="too few texts"):
+        texts.text_sets("reviews", tmp_path, 100, count=1)
 
 
 def test_synthetic_vocabulary_has_no_duplicates():
@@ -322,8 +334,7 @@ class Fake(Side):
     prepare_load = prepare_forward
 
     def prepare_tokenise(self):
-        self.work = lambda: [[1, 2]]
-        self.result = lambda: {"rows": [[1, len(text)] for text in self.read_inputs()]}
+        self.tokenise_with(lambda texts: [[len(text)] for text in texts], lambda text: [len(text)])
 
 serve(Fake())
 """
@@ -351,8 +362,7 @@ def settings(tmp_path, monkeypatch):
 def run(settings, row, variant, *names, **sizes):
     contenders = [specs.Contender.parse(name) for name in names]
     sizes = {"batch": 2, "length": 4, "rounds": 2, "warmup": 1, **sizes}
-    row = dataclasses.replace(specs.ROWS[row], least_seconds=0.0)
-    return Case(row, variant, contenders, sizes, settings).run()
+    return Case(specs.ROWS[row], variant, contenders, sizes, settings).run()
 
 
 def test_case_with_a_missing_environment_and_a_broken_side(settings):
@@ -383,9 +393,12 @@ def test_cold_case_starts_a_process_for_every_round(settings):
         assert results["peak_over_import"] >= 0
 
 
-def test_case_of_texts(settings):
-    case = run(settings, "tokenise", "single_call", "kerasbert", "huggingface", characters=10)
-    assert case["contenders"]["huggingface"]["check"] == {"texts": 1, "texts_that_differ": 0}
+@pytest.mark.parametrize("variant", ["reviews", "single_call"])
+def test_case_of_texts(settings, variant):
+    case = run(settings, "tokenise", variant, "kerasbert", "huggingface", characters=200)
+    check = case["contenders"]["huggingface"]["check"]
+    assert check["texts_that_differ"] == 0 < check["texts"]
+    assert len(case["contenders"]["huggingface"]["seconds"]) == 2
     assert case["text_bytes"] > 0
 
 

@@ -51,7 +51,7 @@ def test_every_way_to_name_the_same_checkpoint(tmp_path):
 
 
 def test_old_and_new_name_together_are_refused():
-    with pytest.raises(TypeError, match="config_path is the old name of config"):
+    with pytest.raises(TypeError, match=r"config_path is the old name of config"):
         build_transformer_model(CONFIG, TENSORS, config_path="bert_config.json")
 
 
@@ -75,7 +75,7 @@ def test_sizes_alone_make_a_model():
 
 
 def test_nothing_at_all_is_an_error():
-    with pytest.raises(ConfigError, match="Neither a config nor a checkpoint"):
+    with pytest.raises(ConfigError, match=r"Neither a config nor a checkpoint"):
         build_transformer_model()
 
 
@@ -89,14 +89,16 @@ def test_missing_sizes_are_read_from_the_variables():
 
 
 def test_missing_heads_are_asked_for():
-    with pytest.raises(ConfigError, match="lacks num_attention_heads.*num_attention_heads=\\.\\.\\."):
+    with pytest.raises(
+        ConfigError, match=r"lacks num_attention_heads.*num_attention_heads=\\.\\.\\."
+    ):
         build_transformer_model({"hidden_size": 16}, TENSORS)
 
 
 def test_unknown_keyword_names_the_nearest():
-    with pytest.raises(TypeError, match="'models'.*Did you mean"):
+    with pytest.raises(TypeError, match=r"'models'.*Did you mean"):
         build(models="electra")
-    with pytest.raises(TypeError, match="'with_mlmm'.*with_mlm"):
+    with pytest.raises(TypeError, match=r"'with_mlmm'.*with_mlm"):
         build(with_mlmm=True)
 
 
@@ -106,7 +108,7 @@ def test_unknown_model_names_the_nearest():
 
 
 def test_unknown_application_is_refused():
-    with pytest.raises(ValueError, match="application must be one of encoder, lm, unilm"):
+    with pytest.raises(ValueError, match=r"application must be one of encoder, lm, unilm"):
         build(application="seq2seq")
 
 
@@ -123,7 +125,7 @@ def test_unilm_is_a_model_name_and_an_application():
     by_application = build(application="unilm")
     np.testing.assert_array_equal(array(by_model(x)), array(by_application(x)))
     assert by_model.output_shape == (None, None, CONFIG["vocab_size"])
-    with pytest.raises(ValueError, match="model='unilm' means application='unilm'"):
+    with pytest.raises(ValueError, match=r"model='unilm' means application='unilm'"):
         build(model="unilm", application="lm")
 
 
@@ -177,7 +179,7 @@ def test_shorter_position_table_and_fewer_segments_by_hand():
 
 def test_too_long_a_text_is_said():
     x = np.ones((1, 21), "int32")
-    with pytest.raises(Exception, match="too long for this model.*hierarchical_position"):
+    with pytest.raises(Exception, match=r"too long for this model.*hierarchical_position"):
         build()([x, x * 0])
 
 
@@ -191,7 +193,7 @@ def test_no_segments():
     assert len(model.inputs) == 1
     assert model(inputs()[0]).shape == (2, 7, 16)
     assert model.input_shape == (None, None)
-    with pytest.raises(ValueError, match="segment"):
+    with pytest.raises(ValueError, match=r"segment"):
         build(segment_vocab_size=0, model="unilm")
 
 
@@ -223,9 +225,7 @@ def test_shared_and_prefixed_copies_in_one_model():
     second = build(return_keras_model=False, prefix="Student-", num_hidden_layers=1)
     names = {layer.name for layer in second.model.layers}
     assert "Student-Embedding-Token" in names and "Student-Input-Token" in names
-    both = keras.Model(
-        first.model.inputs, [first.model.output, second.model(first.model.inputs)]
-    )
+    both = keras.Model(first.model.inputs, [first.model.output, second.model(first.model.inputs)])
     x = inputs()
     teacher, student = both(x)
     np.testing.assert_array_equal(array(teacher), array(build()(x)))
@@ -256,7 +256,7 @@ def test_third_parties_can_register_a_family():
     ],
 )
 def test_other_families_are_recognised(tensors, family):
-    with pytest.raises(ValueError, match=f"looks like a model of the family '{family}'"):
+    with pytest.raises(ValueError, match=rf"looks like a model of the family '{family}'"):
         build_transformer_model(CONFIG, {name: np.zeros(2) for name in tensors})
 
 

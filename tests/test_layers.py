@@ -122,7 +122,7 @@ def test_padding_mask_keeps_position_0():
 
 
 def test_unknown_activation():
-    with pytest.raises(ValueError, match="Unknown activation 'gelo'.*gelu"):
+    with pytest.raises(ValueError, match=r"Unknown activation 'gelo'.*gelu"):
         layers.FeedForward(4, 4, "gelo")
 
 

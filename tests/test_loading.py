@@ -67,7 +67,9 @@ def test_missing_tensor():
 def test_unexpected_tensor():
     tensors = bert_tensors()
     tensors["bert/encoder/layer_0/adapter/kernel"] = np.zeros((4, 5))
-    with pytest.raises(CheckpointMismatchError, match=r"UNEXPECTED  .*adapter/kernel +checkpoint 4x5"):
+    with pytest.raises(
+        CheckpointMismatchError, match=r"UNEXPECTED  .*adapter/kernel +checkpoint 4x5"
+    ):
         load(tensors)
 
 
@@ -75,7 +77,7 @@ def test_mismatched_shape_shows_both():
     tensors = bert_tensors()
     name = "bert/encoder/layer_1/output/dense/kernel"
     tensors[name] = tensors[name][:, :8]
-    with pytest.raises(CheckpointMismatchError, match="checkpoint 32x8, model 32x16"):
+    with pytest.raises(CheckpointMismatchError, match=r"checkpoint 32x8, model 32x16"):
         load(tensors)
 
 
@@ -96,7 +98,7 @@ def test_hints_on_sizes(change, hint):
 def test_hint_on_a_missing_head():
     tensors = {k: v for k, v in bert_tensors().items() if not k.startswith("cls/")}
     tensors["output_weights"] = np.zeros((3, 16))
-    with pytest.raises(CheckpointMismatchError, match="no MLM head.*\n.*fine-tuned checkpoint"):
+    with pytest.raises(CheckpointMismatchError, match=r"no MLM head.*\n.*fine-tuned checkpoint"):
         load(tensors, with_mlm=True)
     load(tensors)
 
@@ -104,20 +106,20 @@ def test_hint_on_a_missing_head():
 def test_hint_on_missing_segments():
     tensors = bert_tensors()
     del tensors["bert/embeddings/token_type_embeddings"]
-    with pytest.raises(CheckpointMismatchError, match="pass segment_vocab_size=0"):
+    with pytest.raises(CheckpointMismatchError, match=r"pass segment_vocab_size=0"):
         load(tensors)
 
 
 def test_hint_on_a_wrong_family():
     electra = {k.replace("bert/", "electra/", 1): v for k, v in bert_tensors().items()}
-    with pytest.raises(CheckpointMismatchError, match="family 'electra': try model='electra'"):
+    with pytest.raises(CheckpointMismatchError, match=r"family 'electra': try model='electra'"):
         load(electra, model="bert")
 
 
 def test_hint_on_a_tensorflow_2_object_checkpoint(tmp_path):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     path = tf.train.Checkpoint(model=model).write(str(tmp_path / "bert_model.ckpt"))
-    with pytest.raises(CheckpointMismatchError, match="TensorFlow 2 object checkpoint"):
+    with pytest.raises(CheckpointMismatchError, match=r"TensorFlow 2 object checkpoint"):
         build_transformer_model(CONFIG, path)
 
 
@@ -143,7 +145,7 @@ def test_truncated_data_leaves_one_clear_error(tmp_path):
     prefix = write_checkpoint(tmp_path)
     data = tmp_path / "bert_model.ckpt.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="bert_model.ckpt.data-00000-of-00001"):
+    with pytest.raises(ValueError, match=r"bert_model.ckpt.data-00000-of-00001"):
         build_transformer_model(CONFIG, prefix)
 
 

@@ -77,7 +77,7 @@ def test_same_numbers_under_xla():
 
 
 def test_biases_and_normalisation_are_not_decayed():
-    model, x, _ = small_model()
+    model, _, _ = small_model()
     model.compile(AdamW(0.1, weight_decay=0.5), "mse")
     before = model.get_weights()
     model.optimizer.build(model.trainable_variables)

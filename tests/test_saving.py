@@ -67,7 +67,7 @@ def test_model_inside_a_model_and_a_prefix(tmp_path):
     save_weights_as_checkpoint(outer, tmp_path / "bert_model.ckpt", prefix="A-")
     again = build_transformer_model(tmp_path, with_pool=True)
     np.testing.assert_array_equal(np.asarray(again(inputs())), np.asarray(inner(inputs())))
-    with pytest.raises(ValueError, match="No transformer .* was found.*pass the same prefix"):
+    with pytest.raises(ValueError, match=r"No transformer .* was found.*pass the same prefix"):
         save_weights_as_checkpoint(outer, tmp_path / "other.ckpt")
     assert not list(tmp_path.glob("other*"))
 
@@ -75,7 +75,10 @@ def test_model_inside_a_model_and_a_prefix(tmp_path):
 def test_reloaded_and_cloned_models(tmp_path):
     model = build(**HEADS)
     model.save(tmp_path / "model.keras")
-    for other in (keras.models.load_model(tmp_path / "model.keras"), keras.models.clone_model(model)):
+    for other in (
+        keras.models.load_model(tmp_path / "model.keras"),
+        keras.models.clone_model(model),
+    ):
         other.set_weights(model.get_weights())
         save_weights_as_checkpoint(other, tmp_path / "out" / "bert_model.ckpt")
         assert_same_tensors(tmp_path / "out" / "bert_model.ckpt", TENSORS)
@@ -99,7 +102,7 @@ def test_zip_holds_all_and_loads(tmp_path):
 
 
 def test_vocabulary_of_another_size_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match="vocabulary has 3 tokens but the embedding 50 rows"):
+    with pytest.raises(ValueError, match=r"vocabulary has 3 tokens but the embedding 50 rows"):
         save_weights_as_checkpoint(build(), tmp_path / "bert_model.ckpt", vocab=["a", "b", "c"])
     assert not list(tmp_path.iterdir())
 
@@ -112,7 +115,7 @@ def test_a_failing_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=r"disk full"):
         save_weights_as_checkpoint(build(num_hidden_layers=1), prefix)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -121,8 +124,14 @@ def test_stored_dtype(tmp_path):
     model = build(dtype="bfloat16")
     save_weights_as_checkpoint(model, tmp_path / "a.ckpt")
     save_weights_as_checkpoint(model, tmp_path / "b.ckpt", dtype="float32")
-    assert GoogleCheckpoint(tmp_path / "a.ckpt").dtypes["bert/embeddings/word_embeddings"] == tf.bfloat16
-    assert GoogleCheckpoint(tmp_path / "b.ckpt").dtypes["bert/embeddings/word_embeddings"] == tf.float32
+    assert (
+        GoogleCheckpoint(tmp_path / "a.ckpt").dtypes["bert/embeddings/word_embeddings"]
+        == tf.bfloat16
+    )
+    assert (
+        GoogleCheckpoint(tmp_path / "b.ckpt").dtypes["bert/embeddings/word_embeddings"]
+        == tf.float32
+    )
 
 
 def test_kept_tokens_stay_kept(tmp_path):

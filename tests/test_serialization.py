@@ -92,7 +92,9 @@ def test_saved_model(case, tmp_path):
     else:
         model.save(tmp_path / "saved", save_format="tf")
     loaded = tf.saved_model.load(tmp_path / "saved")
-    assert_equal((loaded.serve if IS_KERAS3 else loaded)(x), expected, 2e-5 if _float32(model) else 0.1)
+    assert_equal(
+        (loaded.serve if IS_KERAS3 else loaded)(x), expected, 2e-5 if _float32(model) else 0.1
+    )
 
 
 def _float32(model):

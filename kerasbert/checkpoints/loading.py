@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -84,23 +85,43 @@ def bind(
     return report, plan
 
 
+# Tensors are read in groups of about this many numbers: enough for the reads of a group to run in
+# parallel, and little beside the weights where a group is held twice because it is cast.
+_GROUP = 16_000_000
+
+
 def assign(
     plan: dict[str, tuple[Row, Any]],
     source: TensorSource,
     tokens: TokenSelection = TokenSelection(),
 ) -> None:
-    """Reads the planned tensors in one go and hands each to its variable.
+    """Reads the planned tensors, each once, and hands them to their variables.
 
-    A tensor in the variable's dtype becomes the variable's buffer without a copy; others are cast one
-    at a time, so that the peak is the size of the weights and one tensor.
+    A tensor in the variable's dtype becomes the variable's buffer without a copy.
     """
-    tensors = source.read(list(plan))
-    for name, (row, variable) in plan.items():
-        value = on_load(row.op, tensors.pop(name), tokens)
-        rows = variable.shape[0] if variable.shape.rank else None
-        if rows is not None and value.shape[0] != rows:  # a cut table
-            value = value[:rows]
-        variable.assign(tf.cast(value, tf.as_dtype(variable.dtype)))
+    for names in _groups(plan, source.shapes):
+        tensors = source.read(names)
+        for name in names:
+            row, variable = plan[name]
+            value = on_load(row.op, tensors.pop(name), tokens)
+            rows = variable.shape[0] if len(variable.shape) else None
+            if rows is not None and value.shape[0] != rows:  # a cut table
+                value = value[:rows]
+            variable.assign(tf.cast(value, tf.as_dtype(variable.dtype)))
+
+
+def _groups(names: Iterable[str], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[list[str]]:
+    """The names in groups of at most ``_GROUP`` numbers, or of one larger tensor."""
+    group, size = [], 0
+    for name in names:
+        numbers = math.prod(shapes[name])
+        if group and size + numbers > _GROUP:
+            yield group
+            group, size = [], 0
+        group.append(name)
+        size += numbers
+    if group:
+        yield group
 
 
 class ArrayTensors:

@@ -1,7 +1,7 @@
 """Mapping rows: which variable of ours is which tensor of a checkpoint. Data, read both ways.
 
-One table of rows per family and format; loading and saving use the same rows. Variables are bound by
-path, never by position.
+One table of rows per family and format; loading and saving use the same rows. Variables are bound
+by path, never by position.
 """
 
 from __future__ import annotations

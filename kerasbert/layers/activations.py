@@ -1,4 +1,4 @@
-"""Activation functions by name. "gelu" is two different functions in this field; here each has a name."""
+"""Activation functions by name: "gelu" is two functions in this field, and each has a name here."""
 
 from __future__ import annotations
 

@@ -19,9 +19,10 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         key_size: width of a head's queries and keys; None is ``head_size``.
         output_size: width of the result.
         dropout: rate of dropout on the attention probabilities.
-        residual_scores: whether the layer returns (output, scores), for the next one to add to its own
-            before the softmax (after RealFormer, He et al. 2020, arXiv:2012.11747). As bert4keras does
-            it, a layer hands on its own scores only; the paper's sum runs over all layers below.
+        residual_scores: whether the layer returns (output, scores), for the next one to add to
+            its own before the softmax (after RealFormer, He et al. 2020, arXiv:2012.11747). As
+            bert4keras does it, a layer hands on its own scores only; the paper's sum runs over
+            all layers below.
         stddev: standard deviation of the truncated normal that kernels start from.
         **kwargs: as ``keras.layers.Layer``.
     """
@@ -74,7 +75,8 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             training: whether dropout is applied.
 
         Returns:
-            (batch, length, output_size); with ``residual_scores`` also its own scores, without bias.
+            (batch, length, output_size); with ``residual_scores`` also its own scores, without
+            bias.
         """
         batch, length = (
             static if static is not None else tf.shape(inputs)[axis]

@@ -11,9 +11,9 @@ from kerasbert.layers.initializers import TruncatedNormal
 class Dense(keras.layers.Dense):
     """``keras.layers.Dense`` whose product runs over one flat (tokens, features) matrix.
 
-    MatMul, BiasAdd and the activation on rank-2 tensors are what TensorFlow's optimizer fuses into one
-    oneDNN call; Keras' own rank-3 product leaves them apart. Variables, LoRA and quantisation are those
-    of the Keras layer.
+    MatMul, BiasAdd and the activation on rank-2 tensors are what TensorFlow's optimizer fuses
+    into one oneDNN call; Keras' own rank-3 product leaves them apart. Variables, LoRA and
+    quantisation are those of the Keras layer.
 
     Args:
         units: width of the output.

@@ -14,9 +14,9 @@ class Embedding(keras.layers.Layer):
     Args:
         input_dim: number of rows (the vocabulary size).
         output_dim: width of a row.
-        mask_value: id of the padding token; positions that hold it are masked in Keras' sense for the
-            layers after it (pooling, RNN, CRF, losses), except position 0, so that no row is all
-            masked. None makes no mask.
+        mask_value: id of the padding token; positions that hold it are masked in Keras' sense for
+            the layers after it (pooling, RNN, CRF, losses), except position 0, so that no row is
+            all masked. None makes no mask.
         stddev: standard deviation of the truncated normal that the table starts from.
         **kwargs: as ``keras.layers.Layer``.
     """
@@ -95,14 +95,14 @@ class PositionEmbedding(keras.layers.Layer):
     """Adds learned absolute positions to (batch, length, width) vectors.
 
     With ``hierarchical``, positions beyond the table are composed of two of its rows (Su 2020,
-    https://kexue.fm/archives/7947): with n rows and base vectors u = (p - a p[0]) / (1 - a), position
-    i n + j is a u[i] + (1 - a) u[j]. A table of 512 rows then reaches 262,144 positions, and the first
-    512 are unchanged.
+    https://kexue.fm/archives/7947): with n rows and base vectors u = (p - a p[0]) / (1 - a),
+    position i n + j is a u[i] + (1 - a) u[j]. A table of 512 rows then reaches 262,144 positions,
+    and the first 512 are unchanged.
 
     Args:
         input_dim: number of rows of the table.
         output_dim: width.
-        hierarchical: False, True (a = 0.4), or the value of a, between 0 and 1 and not 0.5... 1.
+        hierarchical: False, True (a = 0.4), or the value of a, above 0 and below 1.
         stddev: standard deviation of the truncated normal that the table starts from.
         **kwargs: as ``keras.layers.Layer``.
 
@@ -164,7 +164,7 @@ class PositionEmbedding(keras.layers.Layer):
             elif static is not None and static > self.input_dim:
                 raise ValueError(too_long(static, self.input_dim))
             else:
-                message = too_long("more than that", self.input_dim)
+                message = too_long("more", self.input_dim)
                 with tf.control_dependencies(
                     [tf.debugging.assert_less_equal(length, self.input_dim, message)]
                 ):
@@ -190,7 +190,7 @@ class PositionEmbedding(keras.layers.Layer):
 def too_long(length, rows: int) -> str:
     """The message for a text that exceeds the position table."""
     return (
-        f"The text is too long for this model: the position table has {rows} rows and the input has "
-        f"{length} tokens. Truncate (max_length={rows}), or build the model with "
+        f"The text is too long for this model: the position table has {rows} rows and the input "
+        f"has {length} tokens. Truncate (max_length={rows}), or build the model with "
         "hierarchical_position=True, which composes further positions from the learned ones."
     )

@@ -15,9 +15,9 @@ _state = threading.local()
 def skip_initialization() -> Iterator[None]:
     """Inside this context, kernels and embeddings are allocated but not filled.
 
-    The memory of such a variable is not even touched until a checkpoint is assigned to it: building a
-    model costs no random numbers, and the peak memory of loading stays near the size of the weights.
-    Only for callers that assign every variable afterwards.
+    The memory of such a variable is not even touched until a checkpoint is assigned to it:
+    building a model costs no random numbers, and the peak memory of loading stays near the size
+    of the weights. Only for callers that assign every variable afterwards.
     """
     previous = getattr(_state, "skip", False)
     _state.skip = True
@@ -31,8 +31,8 @@ def skip_initialization() -> Iterator[None]:
 class TruncatedNormal(keras.initializers.TruncatedNormal):
     """Truncated normal with mean 0, as in Google's BERT; honours :func:`skip_initialization`.
 
-    Give every kernel an instance of its own: in Keras 3, one unseeded instance yields the same values
-    each time it is called.
+    Give every kernel an instance of its own: in Keras 3, one unseeded instance yields the same
+    values each time it is called.
 
     Args:
         stddev: standard deviation before truncation at two of them.

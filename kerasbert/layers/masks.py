@@ -8,7 +8,7 @@ PATTERNS = ("encoder", "lm", "unilm")
 
 
 def padding_mask(token_ids: tf.Tensor, pad_token_id: int) -> tf.Tensor:
-    """True where a token is real; position 0 always is, so that no row is empty. (batch, length)."""
+    """True where a token is real, (batch, length); position 0 always is: no row is empty."""
     real = tf.not_equal(token_ids, tf.cast(pad_token_id, token_ids.dtype))
     return tf.concat([tf.ones_like(real[:, :1]), real[:, 1:]], axis=1)
 
@@ -43,11 +43,11 @@ class AttentionMask(keras.layers.Layer):
     * ``encoder``: every token sees every real token;
     * ``lm``: token i sees tokens up to i;
     * ``unilm``: segment 0 is the source, seen by all; what follows is read from left to right. With
-      idx = cumsum(segment_ids), i sees j if idx[j] <= idx[i] (Dong et al. 2019, arXiv:1905.03197, in
-      bert4keras' form).
+      idx = cumsum(segment_ids), i sees j if idx[j] <= idx[i] (Dong et al. 2019, arXiv:1905.03197,
+      in bert4keras' form).
 
-    Padding is never attended to, whatever the pattern; position 0 always counts as real, so that a row
-    of padding gives no NaN.
+    Padding is never attended to, whatever the pattern; position 0 always counts as real, so that
+    a row of padding gives no NaN.
 
     Args:
         pattern: one of the above.
@@ -69,8 +69,9 @@ class AttentionMask(keras.layers.Layer):
             attention_mask: (batch, length), not 0 where a token is real; instead of the padding id.
 
         Returns:
-            The bias in the compute dtype: 0 where attention is allowed, a large negative number where
-            it is not; (batch, 1, 1, length) for ``encoder``, else (batch, 1, length, length).
+            The bias in the compute dtype: 0 where attention is allowed, a large negative number
+            where it is not; (batch, 1, 1, length) for ``encoder``, else (batch, 1, length,
+            length).
         """
         if attention_mask is None:
             real = padding_mask(token_ids, self.pad_token_id)

@@ -9,8 +9,8 @@ from kerasbert.backend import NO_AUTOCAST, keras, serializable, tf
 class LayerNormalization(keras.layers.Layer):
     """Layer normalisation over the last axis (Ba et al. 2016, arXiv:1607.06450).
 
-    Mean, variance and the affine step are computed in float32 under any dtype policy; the result has
-    the layer's compute dtype.
+    Mean, variance and the affine step are computed in float32 under any dtype policy; the result
+    has the layer's compute dtype.
 
     Args:
         epsilon: added to the variance. The released BERT graphs use 1e-12.

@@ -1,7 +1,8 @@
 """BERT in all its released forms (Devlin et al. 2018, arXiv:1810.04805).
 
-Google 2018 to 2020, whole word masking, multilingual, HFL wwm/ext/RBT, MacBERT, LERT, PERT, roberta_zh,
-BioBERT, SimBERT, and the factorised tiny and small models of Zhuiyi: one graph, one set of names.
+Google 2018 to 2020, whole word masking, multilingual, HFL wwm/ext/RBT, MacBERT, LERT, PERT,
+roberta_zh, BioBERT, SimBERT, and the factorised tiny and small models of Zhuiyi: one graph, one
+set of names.
 """
 
 from __future__ import annotations
@@ -65,18 +66,20 @@ SIZES = {
 class BERT(Transformer):
     """BERT and its heads.
 
-    Outputs: the hidden states (batch, length, hidden_size); or, where heads are asked for, these alone:
-    pooled vector (batch, hidden_size), or instead of it the NSP probabilities (batch, 2); then the MLM
-    probabilities (batch, length, vocab_size).
+    Outputs: the hidden states (batch, length, hidden_size); or, where heads are asked for, these
+    alone: pooled vector (batch, hidden_size), or instead of it the NSP probabilities (batch, 2);
+    then the MLM probabilities (batch, length, vocab_size).
 
     Args:
         config: sizes and constants.
-        with_pool: True for the tanh pooler over [CLS], or an activation's name ("linear" for SimBERT).
+        with_pool: True for the tanh pooler over [CLS], or an activation's name ("linear" for
+            SimBERT).
         with_nsp: next sentence prediction; True for softmax, or an activation's name.
-        with_mlm: masked language model head; True for softmax, or an activation's name ("linear" for
-            logits). Applications "lm" and "unilm" have it always.
+        with_mlm: masked language model head; True for softmax, or an activation's name ("linear"
+            for logits). Applications "lm" and "unilm" have it always.
         hierarchical_position: True (0.4) or a rate, for texts beyond the position table.
-        residual_attention_scores: each block adds the attention scores of the one before to its own.
+        residual_attention_scores: each block adds the attention scores of the one before to its
+            own.
         **options: as :class:`Transformer`.
     """
 

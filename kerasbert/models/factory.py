@@ -40,14 +40,15 @@ def build_transformer_model(
     """Builds a model and loads a published checkpoint into it, exactly.
 
     Args:
-        config: path of the json, a dict, a folder or archive (then also the checkpoint, unless one is
-            given), or None: then it is looked for beside the checkpoint.
-        checkpoint: a prefix such as ``.../bert_model.ckpt``, one of its files, a folder, a ``.zip`` or
-            ``.tar.gz``, a dict of arrays by checkpoint name, or None for untrained weights.
-        model: the family, one of :func:`list_models`, or a subclass of ``Transformer``; None infers it
-            from the checkpoint's variables and says so in a log line.
-        application: "encoder" (default), "lm" (left to right) or "unilm" (seq2seq mask); the last two
-            have the MLM head always.
+        config: path of the json, a dict, a folder or archive (then also the checkpoint, unless
+            one is given), or None: then it is looked for beside the checkpoint.
+        checkpoint: a prefix such as ``.../bert_model.ckpt``, one of its files, a folder, a
+            ``.zip`` or ``.tar.gz``, a dict of arrays by checkpoint name, or None for untrained
+            weights.
+        model: the family, one of :func:`list_models`, or a subclass of ``Transformer``; None
+            infers it from the checkpoint's variables and says so in a log line.
+        application: "encoder" (default), "lm" (left to right) or "unilm" (seq2seq mask); the last
+            two have the MLM head always.
         return_keras_model: False returns the ``Transformer`` with its ``model`` and ``layers``.
         strict: whether anything that does not fit is an error; otherwise it is a warning.
         config_path: bert4keras' name of ``config``.
@@ -59,7 +60,8 @@ def build_transformer_model(
             blocks), under its own or bert4keras' name.
 
     Returns:
-        A functional ``keras.Model`` with inputs [token_ids, segment_ids] (integer, (batch, length)).
+        A functional ``keras.Model`` with inputs [token_ids, segment_ids] (integer, (batch,
+        length)).
 
     Raises:
         CheckpointNotFoundError: nothing is there; says what was found instead.
@@ -123,8 +125,8 @@ def _family(model, files: CheckpointFiles, source: TensorSource | None):
     name = hints.family_of(source.shapes if source else {}, files.config or {})
     if name not in list_models():
         raise ValueError(
-            f"{files.name or 'This configuration'} looks like a model of the family {name!r}, which "
-            f"is not among the registered ones: {', '.join(list_models())}. If it is one of these "
+            f"{files.name or 'This configuration'} looks like a model of the family {name!r}, "
+            f"which is not among the registered ones: {', '.join(list_models())}. If it is one of these "
             "all the same, say so with model=..."
         )
     logger.info("model=%r inferred for %s", name, files.name or "the configuration")
@@ -143,6 +145,6 @@ def _settings(family, files, source, overrides: Mapping[str, Any]) -> Transforme
     if not values:
         raise ConfigError(
             "Neither a config nor a checkpoint was given. Pass config=... (a path or a dict), "
-            "checkpoint=..., or the sizes as keyword arguments (vocab_size=..., hidden_size=..., ...)."
+            "checkpoint=..., or the sizes as keyword arguments (vocab_size=..., hidden_size=...)."
         )
     return TransformerConfig.from_dict(values, source=where)

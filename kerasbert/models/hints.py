@@ -107,14 +107,14 @@ def _size_hints(report: LoadReport, transformer) -> list[str]:
             )
         if path == "Embedding-Segment/embeddings" and ours[1:] == theirs[1:]:
             found.append(
-                f"the segment table has {theirs[0]} rows, the config says {config.type_vocab_size}: "
-                f"pass type_vocab_size={theirs[0]}."
+                f"the segment table has {theirs[0]} rows, the config says "
+                f"{config.type_vocab_size}: pass type_vocab_size={theirs[0]}."
             )
     blocks = [int(m[1]) for name, _ in report.unexpected if (m := re.search(r"layer_(\d+)/", name))]
     if blocks:
         found.append(
-            f"the file has {max(blocks) + 1} blocks, the config says {config.num_hidden_layers}. To "
-            f"load the first {config.num_hidden_layers} only, pass "
+            f"the file has {max(blocks) + 1} blocks, the config says {config.num_hidden_layers}. "
+            f"To load the first {config.num_hidden_layers} only, pass "
             f"num_hidden_layers={config.num_hidden_layers}; to load all, {max(blocks) + 1}."
         )
     return found

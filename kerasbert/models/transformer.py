@@ -21,9 +21,9 @@ from kerasbert.models.weights import load_weights, save_weights_as_checkpoint
 class Transformer:
     """Builds an ordinary functional ``keras.Model`` from a configuration.
 
-    A family is a subclass: it says what its inputs, embeddings, blocks and heads are, and which rows
-    bind its variables to a checkpoint's names. Layers carry bert4keras' names, which notebooks look up
-    with ``model.get_layer``.
+    A family is a subclass: it says what its inputs, embeddings, blocks and heads are, and which
+    rows bind its variables to a checkpoint's names. Layers carry bert4keras' names, which
+    notebooks look up with ``model.get_layer``.
 
     Args:
         config: sizes and constants.
@@ -32,13 +32,14 @@ class Transformer:
         dtype: a dtype policy or its name; None is the global policy.
         name: name of the model.
         prefix: put before every layer's name, for a second copy inside one model.
-        layers: layers of another Transformer, by unprefixed name, to share instead of making new ones.
+        layers: layers of another Transformer, by unprefixed name, to share instead of making new
+            ones.
         keep_tokens: ids of the checkpoint's vocabulary that stay, in their new order.
         compound_tokens: new tokens after those, each the mean of tokens: a list of ids (of the kept
             vocabulary), or a pair (ids, weights).
         custom_position_ids: whether positions are a further input, ``Input-Position``.
-        with_attention_mask: whether the mask is a further input, ``Input-Mask``; otherwise padding is
-            known by its id.
+        with_attention_mask: whether the mask is a further input, ``Input-Mask``; otherwise
+            padding is known by its id.
 
     Attributes:
         model: the ``keras.Model``, after :meth:`build`.
@@ -209,7 +210,7 @@ class Transformer:
         raise NotImplementedError(f"{cls.__name__} must say how its layers are described.")
 
     def load_weights_from_checkpoint(self, checkpoint, strict: bool = True):
-        """Loads another checkpoint (any form that ``build_transformer_model`` takes) into the model."""
+        """Loads another checkpoint, in any form that ``build_transformer_model`` takes."""
         files = find_checkpoint(checkpoint)
         return load_weights(self, open_tensors(files), files.name, strict=strict)
 

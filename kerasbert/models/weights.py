@@ -1,4 +1,4 @@
-"""Weights into a model from any source, and out of it in Google's format; both by the family's rows."""
+"""Weights into a model from any source, and out of it in Google's format, by the same rows."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ logger = logging.getLogger("kerasbert")
 def variables_by_path(layers: Mapping[str, keras.layers.Layer]) -> dict[str, Any]:
     """The variables of named layers, by path: ``Embedding-Norm/gamma``, ...
 
-    Paths are made of the given names, the sublayers' names and the variables' own: the full names that
-    Keras gives differ with the prefix, with the model around, and after ``load_model``.
+    Paths are made of the given names, the sublayers' names and the variables' own: the full names
+    that Keras gives differ with the prefix, with the model around, and after ``load_model``.
 
     Args:
         layers: layers by the names that paths shall begin with.
@@ -143,8 +143,8 @@ def save_weights_as_checkpoint(
         The path written.
 
     Raises:
-        ValueError: when no transformer is found in the model, or the vocabulary's size is not that of
-            the embedding. Nothing is written then.
+        ValueError: when no transformer is found in the model, or the vocabulary's size is not
+            that of the embedding. Nothing is written then.
     """
     layers = _layers_by_name(model, prefix)
     family = _family_of(layers, prefix)
@@ -194,10 +194,9 @@ def _family_of(layers: Mapping[str, keras.layers.Layer], prefix: str) -> type[Tr
     best = max(registry.families(), key=count)
     if count(best) < 3:
         raise ValueError(
-            "No transformer of this package was found in the model"
-            + (f" under the prefix {prefix!r}" if prefix else "")
-            + f". Its layers: {', '.join(list(layers)[:8])}, ... If it was built with a prefix, pass "
-            "the same prefix=... here."
+            "No transformer of this package was found in the model" + (f" under the prefix
+            {prefix!r}" if prefix else "") + f". Its layers: {', '.join(list(layers)[:8])}, ... If
+            it was built with a prefix, pass " "the same prefix=... here."
         )
     return best
 
@@ -212,8 +211,8 @@ def _tokens(vocab, rows: int) -> list[str]:
     tokens = sorted(vocab, key=vocab.get) if isinstance(vocab, Mapping) else list(vocab)
     if len(tokens) != rows:
         raise ValueError(
-            f"The vocabulary has {len(tokens)} tokens but the embedding {rows} rows: this is not the "
-            "vocabulary that the model was built for (with keep_tokens, pass the simplified one)."
+            f"The vocabulary has {len(tokens)} tokens but the embedding {rows} rows: this is not "
+            "the vocabulary that the model was built for (with keep_tokens, pass the simplified one)."
         )
     return tokens
 
@@ -233,7 +232,9 @@ def _write_text(path: Path, text: str) -> None:
         raise
 
 
-def _write_archive(target: Path, tensors: Mapping[str, tf.Tensor], texts: Mapping[str, str]) -> None:
+def _write_archive(
+    target: Path, tensors: Mapping[str, tf.Tensor], texts: Mapping[str, str]
+) -> None:
     """A zip laid out as the published ones: a folder of the archive's name with all files in it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:

@@ -11,9 +11,10 @@ from kerasbert.backend import IS_KERAS3, keras, serializable, tf, variable_path
 class AdamW(keras.optimizers.AdamW):
     """``keras.optimizers.AdamW``, the same numbers in a fraction of the time on CPU.
 
-    Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv:1711.05101). Keras writes the
-    update as a dozen element-wise operations, each of which streams all weights through memory; here
-    TensorFlow's one fused kernel does it. Biases and normalisation are not decayed, as in BERT.
+    Adam with decoupled weight decay (Loshchilov & Hutter 2017, arXiv:1711.05101). Keras writes
+    the update as a dozen element-wise operations, each of which streams all weights through
+    memory; here TensorFlow's one fused kernel does it. Biases and normalisation are not decayed,
+    as in BERT.
 
     Args:
         learning_rate: a number or a schedule.

@@ -11,8 +11,9 @@ from kerasbert.backend import keras, serializable, tf
 class PiecewiseLinear(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that runs in straight lines between given points.
 
-    The multiplier is bert4keras' ``piecewise_linear``: between two points it is interpolated, after
-    the last it stays. Without a point at step 0 it starts from 0, so that the first step changes nothing.
+    The multiplier is bert4keras' ``piecewise_linear``: between two points it is interpolated,
+    after the last it stays. Without a point at step 0 it starts from 0, so that the first step
+    changes nothing.
 
     Args:
         learning_rate: what the multipliers multiply.
