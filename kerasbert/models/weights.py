@@ -193,26 +193,27 @@ def _family_of(layers: Mapping[str, keras.layers.Layer], prefix: str) -> type[Tr
 
     best = max(registry.families(), key=count)
     if count(best) < 3:
+        where = f" under the prefix {prefix!r}" if prefix else ""
         raise ValueError(
-            "No transformer of this package was found in the model" + (f" under the prefix
-            {prefix!r}" if prefix else "") + f". Its layers: {', '.join(list(layers)[:8])}, ... If
-            it was built with a prefix, pass " "the same prefix=... here."
+            f"No transformer of this package was found in the model{where}. Its layers: "
+            f"{', '.join(list(layers)[:8])}, ... If it was built with a prefix, pass the same "
+            "prefix=... here."
         )
     return best
 
 
 def _tokens(vocab, rows: int) -> list[str]:
     """A vocabulary in any form as lines, checked against the embedding."""
-    from kerasbert.tokenizers import load_vocab
+    from kerasbert.tokenizers.vocabulary import read_tokens
 
-    vocab = getattr(vocab, "_token_dict", vocab)
-    if isinstance(vocab, (str, os.PathLike)):
-        vocab = load_vocab(vocab)
-    tokens = sorted(vocab, key=vocab.get) if isinstance(vocab, Mapping) else list(vocab)
+    if hasattr(vocab, "get_config"):  # a tokenizer
+        vocab = vocab.get_config()["token_dict"]
+    tokens = read_tokens(vocab)
     if len(tokens) != rows:
         raise ValueError(
             f"The vocabulary has {len(tokens)} tokens but the embedding {rows} rows: this is not "
-            "the vocabulary that the model was built for (with keep_tokens, pass the simplified one)."
+            "the vocabulary that the model was built for (with keep_tokens, pass the simplified "
+            "one)."
         )
     return tokens
 
