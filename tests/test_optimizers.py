@@ -34,18 +34,17 @@ def trained(optimizer, **compile_options):
     return model.get_weights()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "global_clipnorm": 0.1},
-        {"learning_rate": PiecewiseLinear(0.02, {4: 1.0, 12: 0.0})},
-        {"amsgrad": True},
-        {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3},
-    ],
-    ids=str,
-)
+OPTIONS = {
+    "default": {},
+    "decay": {"weight_decay": 0.1},
+    "clipped": {"weight_decay": 0.1, "global_clipnorm": 0.1},
+    "scheduled": {"learning_rate": PiecewiseLinear(0.02, {4: 1.0, 12: 0.0})},
+    "amsgrad": {"amsgrad": True},
+    "betas": {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_same_numbers_as_keras(options):
     options = {"learning_rate": 0.02, "epsilon": 1e-6, "weight_decay": 0.01, **options}
     theirs = keras.optimizers.AdamW(**options)

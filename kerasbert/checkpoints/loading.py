@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasbert.backend import tf
 from kerasbert.checkpoints.google import GoogleCheckpoint
-from kerasbert.checkpoints.mapping import Row, TokenSelection, loaded_shape, on_load
+from kerasbert.checkpoints.mapping import ALL_TOKENS, Row, TokenSelection, loaded_shape, on_load
 from kerasbert.checkpoints.report import LoadReport
 from kerasbert.checkpoints.source import CheckpointFiles
 
@@ -37,7 +37,7 @@ def bind(
     rows: Sequence[Row],
     source: TensorSource,
     *,
-    tokens: TokenSelection = TokenSelection(),
+    tokens: TokenSelection = ALL_TOKENS,
     optional: Sequence[str] = (),
     cut: frozenset[str] = frozenset(),
 ) -> tuple[LoadReport, dict[str, tuple[Row, Any]]]:
@@ -93,7 +93,7 @@ _GROUP = 16_000_000
 def assign(
     plan: dict[str, tuple[Row, Any]],
     source: TensorSource,
-    tokens: TokenSelection = TokenSelection(),
+    tokens: TokenSelection = ALL_TOKENS,
 ) -> None:
     """Reads the planned tensors, each once, and hands them to their variables.
 

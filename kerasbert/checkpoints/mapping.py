@@ -96,6 +96,9 @@ def _is_weighted(item) -> bool:
     return len(item) == 2 and np.ndim(item[0]) == 1
 
 
+ALL_TOKENS = TokenSelection()
+
+
 def loaded_shape(op: Op, shape: tuple[int, ...], tokens: TokenSelection) -> tuple[int, ...]:
     """The shape that a tensor has after :func:`on_load`."""
     if op is Op.TRANSPOSE:

@@ -126,8 +126,8 @@ def _family(model, files: CheckpointFiles, source: TensorSource | None):
     if name not in list_models():
         raise ValueError(
             f"{files.name or 'This configuration'} looks like a model of the family {name!r}, "
-            f"which is not among the registered ones: {', '.join(list_models())}. If it is one of these "
-            "all the same, say so with model=..."
+            f"which is not among the registered ones: {', '.join(list_models())}. If it is one of "
+            "these all the same, say so with model=..."
         )
     logger.info("model=%r inferred for %s", name, files.name or "the configuration")
     return find_model(name)

@@ -159,7 +159,7 @@ def save_weights_as_checkpoint(
     settings = dict(config) if config is not None else described.to_dict()
     texts = {"bert_config.json": json.dumps(settings, indent=2, ensure_ascii=False) + "\n"}
     if tokens is not None:
-        texts["vocab.txt"] = "".join(f"{token}\n" for token in tokens)
+        texts["vocab.txt"] = "".join(f"{token or ''}\n" for token in tokens)
     target = Path(path).expanduser()
     if target.suffix == ".zip":
         _write_archive(target, tensors, texts)
