@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as command_line  # noqa: E402
 from benchmarks import report, specs, texts, weights  # noqa: E402
-from benchmarks.cases import Case, Settings, default_interpreters  # noqa: E402
+from benchmarks.cases import Case  # noqa: E402
+from benchmarks.settings import Settings, default_interpreters  # noqa: E402
 from benchmarks.workers import Worker, WorkerError, interleave  # noqa: E402
 
 # What people say on the command line.

@@ -9,12 +9,19 @@ from kerasbert import build_transformer_model
 from tests.golden_cases import BERT_CASES, HERE, checkpoint_of, difference, key_biases_equal
 
 
-@pytest.mark.parametrize("case", BERT_CASES, ids=str)
+# The committed cases are enough for a quick check.
+CASES = [
+    pytest.param(case, id=str(case), marks=() if HERE in case.folder.parents else pytest.mark.slow)
+    for case in BERT_CASES
+]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_outputs_equal_the_recorded_ones(case):
     assert difference(case) <= case.atol
 
 
-@pytest.mark.parametrize("case", BERT_CASES, ids=str)
+@pytest.mark.parametrize("case", CASES)
 def test_key_biases_are_loaded_by_value(case):
     assert key_biases_equal(case) > 0
 

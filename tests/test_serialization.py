@@ -77,6 +77,7 @@ def test_predict(case):
     assert_equal(model.predict(x, verbose=0), expected, 2e-5 if _float32(model) else 0.1)
 
 
+@pytest.mark.slow
 def test_xla(case):
     _, model, x, expected = case
     x = [tf.constant(value) for value in x] if isinstance(x, list) else tf.constant(x)
@@ -84,6 +85,7 @@ def test_xla(case):
     assert_equal(compiled(x), expected, 2e-5 if _float32(model) else 0.1)
 
 
+@pytest.mark.slow
 def test_saved_model(case, tmp_path):
     _, model, x, expected = case
     x = [tf.constant(value) for value in x] if isinstance(x, list) else tf.constant(x)
