@@ -1,0 +1,1 @@
+"""One benchmark harness: kerasbert and its peers on the same work, interleaved (see README.md)."""

@@ -1,0 +1,1 @@
+"""One worker program per side; each runs in the Python environment of that side."""

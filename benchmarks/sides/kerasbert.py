@@ -1,0 +1,132 @@
+"""This package's side, on the same keys to speed that any user of it has.
+
+The default mode of ``forward`` calls the model in one ``tf.function``, that of ``load`` calls it
+eagerly; the mode ``predict`` is ``model.predict``. ``tokenise`` returns lists, as the peers do; its
+mode ``arrays`` is the plain ``tokenizer(texts)``, which returns padded numpy arrays. bfloat16 means
+the dtype ``bfloat16`` in ``forward`` and the policy ``mixed_bfloat16`` in training.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.sides.protocol import Side, serve
+
+
+class KerasBert(Side):
+    """Runs every row with kerasbert."""
+
+    def imports(self):
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(self.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(self.threads)
+        import kerasbert
+        from kerasbert.backend import keras
+
+        self.tf, self.keras, self.kerasbert = tf, keras, kerasbert
+        return {
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "kerasbert": kerasbert.__version__,
+        }
+
+    def build(self, **options):
+        """The model with the checkpoint's weights."""
+        if "hidden_act" in self.job:
+            options["hidden_act"] = self.job["hidden_act"]
+        return self.kerasbert.build_transformer_model(self.job["assets"] + "/google", **options)
+
+    def tokenizer(self):
+        """The tokenizer of the checkpoint."""
+        from kerasbert.tokenizers import Tokenizer
+
+        return Tokenizer(self.job["assets"] + "/google/vocab.txt", do_lower_case=True)
+
+    def prepare_load(self):
+        return self.prepare_forward()
+
+    def prepare_forward(self):
+        model = self.build(dtype=self.job["dtype"])
+        arrays = self.read_inputs()
+        inputs = [arrays["token_ids"], arrays["segment_ids"]]
+        if self.job["mode"] == "predict":
+
+            def forward():
+                return model.predict(inputs, batch_size=len(inputs[0]), verbose=0)
+        else:
+            call = self.tf.function if self.job["row"] == "forward" else (lambda function: function)
+            function = call(lambda tensors: model(tensors, training=False))
+            tensors = [self.tf.constant(array) for array in inputs]
+
+            def forward():
+                return function(tensors)
+
+        self.work = lambda: np.asarray(forward(), np.float32)
+        self.result = lambda: {"hidden": self.work()}
+
+    def prepare_classifier(self):
+        """Pooled output, dropout and two classes, as the README's example does it."""
+        policy = "mixed_bfloat16" if self.job["dtype"] == "bfloat16" else "float32"
+        keras = self.keras
+        body = self.build(with_pool=True, dtype=policy)
+        dropped = keras.layers.Dropout(0.1, dtype=policy)(body.output)
+        head = keras.layers.Dense(2, dtype="float32")
+        self.model = keras.Model(body.inputs, head(dropped))
+        head.set_weights(list(self.read_head()))
+        self.model.compile(
+            optimizer=keras.optimizers.AdamW(2e-5, weight_decay=0.01),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+
+    def logits(self, inputs):
+        """The classifier's logits, without dropout."""
+        return {"logits": np.asarray(self.model(inputs, training=False), np.float32)}
+
+    def prepare_train_step(self):
+        self.prepare_classifier()
+        arrays = self.read_inputs()
+        inputs = [arrays["token_ids"], arrays["segment_ids"]]
+        self.work = lambda: float(self.model.train_on_batch(inputs, arrays["labels"]))
+        self.result = lambda: self.logits(inputs)
+
+    def prepare_finetune_epoch(self):
+        from kerasbert import data
+
+        self.prepare_classifier()
+        tokenizer, rows = self.tokenizer(), self.read_inputs()
+        pairs, labels = [row[:2] for row in rows], [row[2] for row in rows]
+        size = self.job["sizes"]["batch"]
+
+        def epoch():
+            batches = data.batches(
+                pairs, labels, batch_size=size, shuffle=True, tokenizer=tokenizer, max_length=512
+            )
+            return float(self.model.fit(batches, epochs=1, verbose=0).history["loss"][0])
+
+        first = tokenizer(pairs[:size])
+        self.work = epoch
+        self.result = lambda: self.logits([first["token_ids"], first["segment_ids"]])
+        return {"padding": "longest of each batch of like lengths"}
+
+    def prepare_tokenise(self):
+        tokenizer = self.tokenizer()
+        if self.job["mode"] == "arrays":
+            self.tokenise_with(
+                lambda texts: tokenizer(texts),
+                lambda text: tokenizer(text)["token_ids"].tolist(),
+                finish=lambda encoding: [
+                    ids[mask > 0].tolist()
+                    for ids, mask in zip(encoding["token_ids"], encoding["attention_mask"])
+                ],
+            )
+        else:
+
+            def lists(texts):
+                return tokenizer(texts, padding=False, return_tensors=None)["token_ids"]
+
+            self.tokenise_with(lists, lists)
+
+
+if __name__ == "__main__":
+    serve(KerasBert())

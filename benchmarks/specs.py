@@ -1,0 +1,190 @@
+"""What is measured: the rows, their sizes, and the contenders of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+SIDES = {
+    "kerasbert": "this package",
+    "huggingface": "transformers on PyTorch",
+    "keras_hub": "keras-hub on TensorFlow",
+    "bert4keras": "bert4keras on TensorFlow 1.15 (Python 3.7)",
+    "tf_text": "tensorflow-text's FastBertTokenizer alone: a reference, it returns no lists",
+}
+BASELINE = "kerasbert"  # ratios are the seconds of a contender over the seconds of this one
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Contender:
+    """One way to do the work: a side and, where it has several, a mode (``side:mode``)."""
+
+    side: str
+    mode: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.side}:{self.mode}" if self.mode else self.side
+
+    @classmethod
+    def parse(cls, text: str) -> Contender:
+        """Reads ``side`` or ``side:mode``.
+
+        Raises:
+            ValueError: for a side that does not exist.
+        """
+        side, _, mode = text.strip().partition(":")
+        if side not in SIDES:
+            raise ValueError(f"Unknown side in {text!r}. Choose from: {', '.join(SIDES)}.")
+        return cls(side, mode)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One kind of work.
+
+    Attributes:
+        name: what the command line and the results file call it.
+        what: one line for the table's head; ``str.format`` fills in the sizes.
+        variants: the precisions, or kinds of text, that are measured one after another.
+        contenders: who takes part, by variant; ``""`` holds for the variants not named.
+        sizes: the full sizes; a full run's numbers are the ones to quote.
+        quick: the sizes of ``--quick``.
+        cold: every round is a whole new process.
+    """
+
+    name: str
+    what: str
+    variants: tuple[str, ...]
+    contenders: Mapping[str, tuple[str, ...]]
+    sizes: Mapping[str, int]
+    quick: Mapping[str, int]
+    cold: bool = False
+
+    def default_contenders(self, variant: str) -> tuple[Contender, ...]:
+        """The contenders of one variant, this package first."""
+        names = self.contenders.get(variant, self.contenders.get("", ()))
+        return tuple(Contender.parse(name) for name in names)
+
+
+PRECISIONS = ("float32", "bfloat16")
+
+ROWS = {
+    row.name: row
+    for row in (
+        Row(
+            "load",
+            "cold process: import, load, first output of {batch} x {length} tokens",
+            ("float32",),
+            {"": ("kerasbert", "kerasbert:predict", "huggingface", "keras_hub", "bert4keras")},
+            {"batch": 1, "length": 128, "rounds": 7, "warmup": 1},
+            {"batch": 1, "length": 32, "rounds": 2, "warmup": 0},
+            cold=True,
+        ),
+        Row(
+            "forward",
+            "forward of {batch} x {length} tokens",
+            PRECISIONS,
+            {
+                "float32": (
+                    "kerasbert",
+                    "kerasbert:predict",
+                    "huggingface",
+                    "keras_hub",
+                    "keras_hub:predict",
+                    "bert4keras",
+                ),
+                "": (
+                    "kerasbert",
+                    "kerasbert:predict",
+                    "huggingface",
+                    "keras_hub",
+                    "keras_hub:predict",
+                ),
+            },
+            {"batch": 16, "length": 128, "rounds": 15, "warmup": 2},
+            {"batch": 4, "length": 32, "rounds": 3, "warmup": 1},
+        ),
+        Row(
+            "train_step",
+            "one training step of {batch} x {length} tokens, AdamW, dropout 0.1",
+            PRECISIONS,
+            {
+                "float32": ("kerasbert", "huggingface", "keras_hub", "bert4keras"),
+                "": ("kerasbert", "huggingface", "keras_hub"),
+            },
+            {"batch": 32, "length": 128, "rounds": 5, "warmup": 1},
+            {"batch": 4, "length": 32, "rounds": 2, "warmup": 1},
+        ),
+        Row(
+            "finetune_epoch",
+            "one epoch of {examples} sentence pairs at their real lengths, batches of {batch}",
+            PRECISIONS,
+            {
+                "float32": (
+                    "kerasbert",
+                    "huggingface",
+                    "huggingface:group_by_length",
+                    "keras_hub",
+                    "bert4keras",
+                ),
+                "": ("kerasbert", "huggingface", "huggingface:group_by_length", "keras_hub"),
+            },
+            {"examples": 640, "batch": 32, "rounds": 3, "warmup": 1},
+            {"examples": 64, "batch": 16, "rounds": 1, "warmup": 1},
+        ),
+        Row(
+            "tokenise",
+            "new texts of {characters} characters to token ids",
+            ("long_text", "reviews", "questions", "single_call"),
+            {
+                "": (
+                    "kerasbert",
+                    "kerasbert:arrays",
+                    "huggingface",
+                    "huggingface:tokenizers",
+                    "keras_hub",
+                    "bert4keras",
+                    "tf_text",
+                )
+            },
+            {"characters": 90_000, "rounds": 9, "warmup": 1},
+            {"characters": 20_000, "rounds": 2, "warmup": 1},
+        ),
+    )
+}
+
+
+def parse_rows(names: Iterable[str]) -> list[Row]:
+    """The rows of these names, in the table's order; none or ``all`` means every row.
+
+    Raises:
+        ValueError: for a row that does not exist.
+    """
+    wanted = set(names) or {"all"}
+    unknown = wanted - set(ROWS) - {"all"}
+    if unknown:
+        raise ValueError(f"Unknown rows {sorted(unknown)}. Choose from: all, {', '.join(ROWS)}.")
+    return [row for row in ROWS.values() if "all" in wanted or row.name in wanted]
+
+
+def parse_sizes(row: Row, quick: bool, changes: Iterable[str]) -> dict[str, int]:
+    """The sizes of a row: the full or quick ones, changed by ``name=number`` settings.
+
+    A setting that this row does not know is left to the rows that do.
+
+    Raises:
+        ValueError: for a setting that is not ``name=positive number``, or that no row knows.
+    """
+    sizes = dict(row.quick if quick else row.sizes)
+    known = {name for other in ROWS.values() for name in other.sizes}
+    for change in changes:
+        name, _, number = change.partition("=")
+        least = 0 if name == "warmup" else 1
+        if name not in known or not number.isdecimal() or int(number) < least:
+            raise ValueError(
+                f"Expected one of {sorted(known)} and a number of at least {least}, "
+                f"such as rounds=5. Received: {change!r}"
+            )
+        if name in sizes:
+            sizes[name] = int(number)
+    return sizes

@@ -1,0 +1,1 @@
+"""Whole-word-masking pretraining: from raw text to a published checkpoint, or on from one."""
