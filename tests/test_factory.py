@@ -88,6 +88,13 @@ def test_missing_sizes_are_read_from_the_variables():
     assert transformer.config == TransformerConfig.from_dict(CONFIG)
 
 
+def test_a_factorised_embedding_is_read_from_the_variables():
+    config = {**CONFIG, "embedding_size": 8}
+    told = build_transformer_model(config, bert_tensors(config))(inputs())
+    read = build_transformer_model(CONFIG, bert_tensors(config))(inputs())
+    np.testing.assert_array_equal(array(read), array(told))
+
+
 def test_missing_heads_are_asked_for():
     with pytest.raises(
         ConfigError, match=r"lacks num_attention_heads.*num_attention_heads=\.\.\."

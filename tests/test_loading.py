@@ -112,7 +112,7 @@ def test_hint_on_missing_segments():
 
 def test_hint_on_a_wrong_family():
     electra = {k.replace("bert/", "electra/", 1): v for k, v in bert_tensors().items()}
-    with pytest.raises(CheckpointMismatchError, match=r"family 'electra': try model='electra'"):
+    with pytest.raises(CheckpointMismatchError, match=r"look like those of the family 'electra'"):
         load(electra, model="bert")
 
 

@@ -55,7 +55,7 @@ ROWS = (
 # Which axis of which tensor tells a size that the json leaves out.
 SIZES = {
     "vocab_size": ("bert/embeddings/word_embeddings", 0),
-    "embedding_size": ("bert/embeddings/word_embeddings", 1),
+    "embedding_size": ("bert/encoder/embedding_hidden_mapping_in/kernel", 0),
     "max_position_embeddings": ("bert/embeddings/position_embeddings", 0),
     "type_vocab_size": ("bert/embeddings/token_type_embeddings", 0),
     "hidden_size": ("bert/encoder/layer_0/attention/output/dense/kernel", 1),

@@ -137,9 +137,6 @@ def _settings(family, files, source, overrides: Mapping[str, Any]) -> Transforme
     """The configuration: the caller's word, then the file's, then what the variables reveal."""
     revealed = family.infer_config(source.shapes) if source else {}
     written = {ALIASES.get(key, key): value for key, value in (files.config or {}).items()}
-    if revealed.get("embedding_size") == (overrides.get("hidden_size") or written.get("hidden_size")
-                                          or revealed.get("hidden_size")):  # fmt: skip
-        revealed.pop("embedding_size", None)
     values = {**revealed, **{k: v for k, v in written.items() if v is not None}, **overrides}
     where = str(files.config_path or files.name or "The configuration")
     if not values:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kerasbert.checkpoints.loading import TensorSource
 from kerasbert.checkpoints.report import LoadReport
+from kerasbert.models.registry import list_models
 
 # A pattern that some tensor of the family matches and no other family's does; first match wins.
 FAMILY_MARKS = (
@@ -60,8 +61,10 @@ def for_report(report: LoadReport, source: TensorSource, transformer) -> list[st
         return [object_graph]
     family = family_of(source.shapes, transformer.config.extra)
     if family != "bert" and family != transformer.family:
+        known = family in list_models()
         found.append(
-            f"the variables look like those of the family {family!r}: try model={family!r}."
+            f"the variables look like those of the family {family!r}"
+            + (f": try model={family!r}." if known else ", which this version cannot build yet.")
         )
     missing = [tensor for _, tensor in report.missing]
     if missing and not any(_fits(name, source) for name in ("bert/", "electra/", "cls/")):
