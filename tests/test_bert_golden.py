@@ -8,7 +8,6 @@ import pytest
 from kerasbert import build_transformer_model
 from tests.golden_cases import BERT_CASES, HERE, checkpoint_of, difference, key_biases_equal
 
-
 # The committed cases are enough for a quick check.
 CASES = [
     pytest.param(case, id=str(case), marks=() if HERE in case.folder.parents else pytest.mark.slow)

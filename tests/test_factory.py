@@ -96,9 +96,7 @@ def test_a_factorised_embedding_is_read_from_the_variables():
 
 
 def test_missing_heads_are_asked_for():
-    with pytest.raises(
-        ConfigError, match=r"lacks num_attention_heads.*num_attention_heads=\.\.\."
-    ):
+    with pytest.raises(ConfigError, match=r"lacks num_attention_heads.*num_attention_heads=\.\.\."):
         build_transformer_model({"hidden_size": 16}, TENSORS)
 
 

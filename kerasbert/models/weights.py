@@ -241,7 +241,7 @@ def _write_archive(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
         google.write(Path(folder) / "bert_model.ckpt", tensors)
         for name, text in texts.items():
-            (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+            (Path(folder) / name).write_bytes(text.encode("utf-8"))
         temporary = Path(folder) / target.name
         members = sorted(path for path in Path(folder).iterdir() if path.is_file())
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
