@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import random
 import shlex
 import sys
@@ -79,6 +80,7 @@ def write_checkpoint(path: Path, texts: list[str]) -> str:
 
 def run(folder: Path, epochs: int) -> float:
     """Makes everything in the folder, trains, and returns the accuracy on the test data."""
+    os.environ.setdefault("KERASBERT_HOME", str(folder / "cache"))  # where archives are unpacked
     texts = write_data(folder / "data")
     checkpoint = write_checkpoint(folder / "small.zip", texts)
     arguments = ["--checkpoint", checkpoint, "--data", f"{folder}/data"]

@@ -94,8 +94,8 @@ class TrainingState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if logs["val_accuracy"] > self.best:
-            self.best.assign(logs["val_accuracy"])
             self.weights.write(self.path)
+            self.best.assign(logs["val_accuracy"])
         self.epoch.assign(epoch + 1)
         self.manager.save()
 
@@ -184,8 +184,10 @@ def main(argv=None) -> float:
     print(f"saved {arguments.output / 'classifier.keras'} and {arguments.output / 'encoder.zip'}")
     if arguments.text:
         show_predictions(model, tokenizer, arguments.text, arguments.max_length)
-    while arguments.interactive and sys.stdin.isatty() and (text := input("sentence: ")):
-        show_predictions(model, tokenizer, [text], arguments.max_length)
+    if arguments.interactive and sys.stdin.isatty():
+        print("Type a sentence, or Ctrl-D to end.")
+        for line in sys.stdin:
+            show_predictions(model, tokenizer, [line.strip()], arguments.max_length)
     return accuracy
 
 

@@ -139,6 +139,7 @@ def embeddings(model) -> np.ndarray:
 
 def test_from_scratch_with_the_config_of_a_checkpoint(folder):
     pretrained = build_transformer_model(folder / "small.zip")
+    keras.utils.set_random_seed(2)  # other than that of the fixture
     tokenizer, encoder = sentiment.load(folder / "small.zip", [], scratch=True)
     assert embeddings(encoder).shape == embeddings(pretrained).shape
     assert np.abs(embeddings(encoder) - embeddings(pretrained)).max() > 0.01
