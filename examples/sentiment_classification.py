@@ -40,7 +40,13 @@ def read_examples(folder, split: str, limit: int | None = None) -> tuple[list[st
     if path is None:
         raise FileNotFoundError(f"no {split} data: neither {paths[0]} nor {paths[1]} is there")
     texts, labels = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8: {error}. Convert it, from GBK for example"
+        ) from None
+    for number, line in enumerate(lines, start=1):
         if path.suffix == ".tsv":
             label, _, text = line.partition("\t")
         else:

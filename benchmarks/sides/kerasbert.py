@@ -112,13 +112,17 @@ class KerasBert(Side):
     def prepare_tokenise(self):
         tokenizer = self.tokenizer()
         if self.job["mode"] == "arrays":
+
+            def unpadded(encoding):
+                if isinstance(encoding, list):  # of single calls
+                    return encoding
+                pairs = zip(encoding["token_ids"], encoding["attention_mask"])
+                return [ids[mask > 0].tolist() for ids, mask in pairs]
+
             self.tokenise_with(
                 lambda texts: tokenizer(texts),
                 lambda text: tokenizer(text)["token_ids"].tolist(),
-                finish=lambda encoding: [
-                    ids[mask > 0].tolist()
-                    for ids, mask in zip(encoding["token_ids"], encoding["attention_mask"])
-                ],
+                finish=unpadded,
             )
         else:
 

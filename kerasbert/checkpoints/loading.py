@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -85,29 +87,42 @@ def bind(
     return report, plan
 
 
-# Tensors are read in groups of about this many numbers: enough for the reads of a group to run in
-# parallel, and little beside the weights where a group is held twice because it is cast.
-_GROUP = 16_000_000
+# Tensors are read in groups of about this many numbers, two groups at a time (one read of
+# TensorFlow's runs in one thread). It is little beside the weights, where a group is held twice to
+# be cast.
+_GROUP = 4_000_000
+_READERS = 2
 
 
 def assign(
-    plan: dict[str, tuple[Row, Any]],
-    source: TensorSource,
-    tokens: TokenSelection = ALL_TOKENS,
+    plan: dict[str, tuple[Row, Any]], source: TensorSource, tokens: TokenSelection = ALL_TOKENS
 ) -> None:
     """Reads the planned tensors, each once, and hands them to their variables.
 
     A tensor in the variable's dtype becomes the variable's buffer without a copy.
     """
-    for names in _groups(plan, source.shapes):
-        tensors = source.read(names)
-        for name in names:
+    for tensors in _read_ahead(source, _groups(plan, source.shapes)):
+        for name in list(tensors):
             row, variable = plan[name]
             value = on_load(row.op, tensors.pop(name), tokens)
             rows = variable.shape[0] if len(variable.shape) else None
             if rows is not None and value.shape[0] != rows:  # a cut table
                 value = value[:rows]
             variable.assign(tf.cast(value, tf.as_dtype(variable.dtype)))
+
+
+def _read_ahead(
+    source: TensorSource, groups: Iterable[list[str]]
+) -> Iterator[dict[str, tf.Tensor]]:
+    """The groups' tensors in order, while the next few groups are being read."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        pending: deque = deque()
+        for names in groups:
+            pending.append(pool.submit(source.read, names))
+            if len(pending) == _READERS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _groups(names: Iterable[str], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[list[str]]:
