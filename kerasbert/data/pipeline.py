@@ -144,7 +144,11 @@ def padded_batches(
         rows = order.batches(splits[1:] - splits[:-1], chunk_seed)
         return rows.map(lambda batch_rows: padding.batch(columns, splits, labels, batch_rows))
 
-    return tf.data.Dataset.zip((chunks, seeds)).flat_map(of_chunk)
+    # There is nothing to tune, and an iterator that is given up waits for its tuner: up to 10 s at
+    # the end of a `fit` (measured on TensorFlow 2.21).
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.zip((chunks, seeds)).flat_map(of_chunk).with_options(options)
 
 
 def positive(name: str, value) -> int:
