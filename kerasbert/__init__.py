@@ -3,6 +3,7 @@
 from kerasbert import backend  # noqa: F401, I001  (first: says plainly when versions do not fit)
 from kerasbert import data, layers, optimizers
 from kerasbert.config import ConfigError, TransformerConfig
+from kerasbert.models import families  # noqa: F401  (registers them)
 from kerasbert.models.factory import build_transformer_model
 from kerasbert.models.registry import list_models, register_model
 from kerasbert.models.weights import save_weights_as_checkpoint

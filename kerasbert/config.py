@@ -6,18 +6,9 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from kerasbert.layers.activations import canonical_name
-
-# Other spellings of our fields: bert4keras' keyword arguments, then those met in published files.
-ALIASES = {
-    "max_position": "max_position_embeddings",
-    "dropout_rate": "hidden_dropout_prob",
-    "attention_dropout_rate": "attention_probs_dropout_prob",
-    "segment_vocab_size": "type_vocab_size",
-    "layer_norm_epsilon": "layer_norm_eps",
-}
 
 
 class ConfigError(ValueError):
@@ -69,6 +60,17 @@ class TransformerConfig:
     pad_token_id: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    # Other spellings of the fields; a family's subclass may add its own.
+    aliases: ClassVar[Mapping[str, str]] = {
+        # bert4keras' keyword arguments
+        "max_position": "max_position_embeddings",
+        "dropout_rate": "hidden_dropout_prob",
+        "attention_dropout_rate": "attention_probs_dropout_prob",
+        "segment_vocab_size": "type_vocab_size",
+        # met in published files
+        "layer_norm_epsilon": "layer_norm_eps",
+    }
+
     def __post_init__(self):
         for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
                      "intermediate_size", "max_position_embeddings"):  # fmt: skip
@@ -118,6 +120,16 @@ class TransformerConfig:
         return self.attention_key_size or self.head_size
 
     @classmethod
+    def field_names(cls) -> frozenset[str]:
+        """The names of all fields but ``extra``."""
+        return frozenset(f.name for f in dataclasses.fields(cls)) - {"extra"}
+
+    @classmethod
+    def canonical_key(cls, key: str) -> str:
+        """The field that a spelling means; an unknown one is returned as it is."""
+        return cls.aliases.get(key, key)
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "the configuration"):
         """Reads a configuration from json values in any of the known spellings.
 
@@ -128,10 +140,10 @@ class TransformerConfig:
         Raises:
             ConfigError: when a size is missing or a value is impossible.
         """
-        known = {f.name for f in dataclasses.fields(cls)} - {"extra"}
+        known = cls.field_names()
         fields_, extra = {}, dict(values.get("extra") or {})
         for key, value in values.items():
-            name = ALIASES.get(key, key)
+            name = cls.canonical_key(key)
             if name in known:
                 fields_[name] = value
             elif key != "extra":
@@ -164,9 +176,6 @@ class TransformerConfig:
         if self.pad_token_id == 0:
             del values["pad_token_id"]
         return {**self.extra, **values}
-
-
-FIELD_NAMES = frozenset(f.name for f in dataclasses.fields(TransformerConfig)) - {"extra"}
 
 
 def check_keywords(given: Mapping[str, Any], allowed, caller: str) -> None:

@@ -113,7 +113,7 @@ def test_unknown_model_names_the_nearest():
 
 
 def test_unknown_application_is_refused():
-    with pytest.raises(ValueError, match=r"application must be one of encoder, lm, unilm"):
+    with pytest.raises(ValueError, match=r"application of .* must be one of encoder, lm, unilm"):
         build(application="seq2seq")
 
 
@@ -250,19 +250,6 @@ def test_third_parties_can_register_a_family():
         assert build(model=Mine).output_shape == (None, None, 16)
     finally:
         registry._FAMILIES.pop("mine")
-
-
-@pytest.mark.parametrize(
-    ("tensors", "family"),
-    [
-        ({"electra/embeddings/word_embeddings": 0}, "electra"),
-        ({"bert/encoder/transformer/group_0/inner_group_0/LayerNorm/beta": 0}, "albert"),
-        ({"model/transformer/layer_0/rel_attn/q/kernel": 0}, "xlnet"),
-    ],
-)
-def test_other_families_are_recognised(tensors, family):
-    with pytest.raises(ValueError, match=rf"looks like a model of the family '{family}'"):
-        build_transformer_model(CONFIG, {name: np.zeros(2) for name in tensors})
 
 
 def test_layer_names_are_those_of_bert4keras():

@@ -24,7 +24,7 @@ def test_every_variable_gets_its_tensor_by_value():
     transformer = load(tensors, with_nsp=True, with_mlm=True)
     values = variables_by_path(transformer.layers)
     assert len(values) == len(tensors)
-    table = {row.variable: row for row in transformer.rows}
+    table = {row.variable: row for row in transformer.tables[0].rows}
     for path, variable in values.items():
         index = path.split("-")[1] if path.startswith("Transformer-") else None
         row = table[path if index is None else path.replace(f"-{index}-", "-{i}-", 1)]

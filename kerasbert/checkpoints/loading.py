@@ -34,6 +34,10 @@ class TensorSource(Protocol):
         ...
 
 
+# Tensor name to the (row, variable) pairs that it fills.
+Plan = dict[str, list[tuple[Row, Any]]]
+
+
 def bind(
     variables: Mapping[str, Any],
     rows: Sequence[Row],
@@ -42,7 +46,7 @@ def bind(
     tokens: TokenSelection = ALL_TOKENS,
     optional: Sequence[str] = (),
     cut: frozenset[str] = frozenset(),
-) -> tuple[LoadReport, dict[str, tuple[Row, Any]]]:
+) -> tuple[LoadReport, Plan]:
     """Finds each variable's tensor, without reading any.
 
     Args:
@@ -54,7 +58,7 @@ def bind(
         cut: variables whose leading rows only are wanted (a shorter position table).
 
     Returns:
-        The report, and the plan: for each tensor to be read, its row and variable.
+        The report, and the plan: for each tensor to be read, its rows and variables.
 
     Raises:
         KeyError: when a variable has no row: a mistake in the family's table.
@@ -72,7 +76,7 @@ def bind(
             theirs = ours
         if ours == theirs:
             report.loaded.append((path, row.tensor))
-            plan[row.tensor] = (row, variable)
+            plan.setdefault(row.tensor, []).append((row, variable))
         else:
             report.mismatched.append((path, row.tensor, ours, tuple(shape)))
     wanted = {by_variable[path].tensor for path in variables}
@@ -94,21 +98,21 @@ _GROUP = 4_000_000
 _READERS = 2
 
 
-def assign(
-    plan: dict[str, tuple[Row, Any]], source: TensorSource, tokens: TokenSelection = ALL_TOKENS
-) -> None:
+def assign(plan: Plan, source: TensorSource, tokens: TokenSelection = ALL_TOKENS) -> None:
     """Reads the planned tensors, each once, and hands them to their variables.
 
     A tensor in the variable's dtype becomes the variable's buffer without a copy.
     """
     for tensors in _read_ahead(source, _groups(plan, source.shapes)):
         for name in list(tensors):
-            row, variable = plan[name]
-            value = on_load(row.op, tensors.pop(name), tokens)
-            rows = variable.shape[0] if len(variable.shape) else None
-            if rows is not None and value.shape[0] != rows:  # a cut table
-                value = value[:rows]
-            variable.assign(tf.cast(value, tf.as_dtype(variable.dtype)))
+            tensor = tensors.pop(name)
+            for row, variable in plan[name]:
+                value = on_load(row.op, tensor, tokens)
+                rows = variable.shape[0] if len(variable.shape) else None
+                if rows is not None and value.shape[0] != rows:  # a cut table
+                    value = value[:rows]
+                variable.assign(tf.cast(value, tf.as_dtype(variable.dtype)))
+            del tensor, value  # before the next one is cast
 
 
 def _read_ahead(

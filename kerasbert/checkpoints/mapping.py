@@ -7,6 +7,7 @@ by path, never by position.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -30,7 +31,8 @@ class Row:
 
     Attributes:
         variable: path of the variable, with ``{i}`` for the index of a block.
-        tensor: name in the checkpoint, with ``{i}`` likewise.
+        tensor: name in the checkpoint, with ``{i}`` (or ``{i:02d}``) likewise; several variables
+            may share one.
         op: what happens to the value.
     """
 
@@ -39,9 +41,66 @@ class Row:
     op: Op = Op.IDENTITY
 
 
-def dense(variable: str, tensor: str) -> tuple[Row, ...]:
-    """Rows of a projection with bias."""
-    return tuple(Row(f"{variable}/{part}", f"{tensor}/{part}") for part in ("kernel", "bias"))
+@dataclass(frozen=True)
+class NameTable:
+    """How one kind of files names the tensors of a family.
+
+    Attributes:
+        name: of the naming, for messages: "google", "huggingface", ...
+        rows: the variables and their tensors.
+        optional: regular expressions of tensors that a model may leave unused.
+        root: what a saved base class leaves out in front of every name, such as ``bert.``.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    optional: tuple[str, ...] = ()
+    root: str = ""
+
+    def without_root(self) -> NameTable:
+        """The table of a base class that was saved alone."""
+        return self._renamed(lambda tensor: tensor[len(self.root) :], self.root)
+
+    def with_prefix(self, prefix: str, name: str) -> NameTable:
+        """The table of files that put something in front of every name."""
+        table = self._renamed(lambda tensor: prefix + tensor, "")
+        return dataclasses.replace(
+            table, name=name, optional=tuple(re.escape(prefix) + p for p in self.optional)
+        )
+
+    def _renamed(self, rename, root: str) -> NameTable:
+        rows = tuple(
+            dataclasses.replace(row, tensor=rename(row.tensor))
+            if row.tensor.startswith(root)
+            else row
+            for row in self.rows
+        )
+        return dataclasses.replace(self, rows=rows, root="")
+
+
+def choose_table(tables: Sequence[NameTable], names: Iterable[str]) -> NameTable:
+    """The table that knows most of a checkpoint's names; the first of equals.
+
+    Args:
+        tables: of a family, its own format first.
+        names: of the checkpoint's tensors.
+    """
+    candidates = list(tables)
+    candidates += [table.without_root() for table in tables if table.root]
+    names = set(names)
+    indexed = re.compile(r"\{i[^}]*\}")
+
+    def known(table: NameTable) -> int:
+        tensors = {indexed.sub(lambda m: m[0].format(i=0), row.tensor) for row in table.rows}
+        return len(tensors & names)
+
+    return max(candidates, key=known)
+
+
+def dense(variable: str, tensor: str, bias: bool = True) -> tuple[Row, ...]:
+    """Rows of a projection."""
+    parts = ("kernel", "bias") if bias else ("kernel",)
+    return tuple(Row(f"{variable}/{part}", f"{tensor}/{part}") for part in parts)
 
 
 def norm(variable: str, tensor: str) -> tuple[Row, ...]:

@@ -23,6 +23,8 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             its own before the softmax (after RealFormer, He et al. 2020, arXiv:2012.11747). As
             bert4keras does it, a layer hands on its own scores only; the paper's sum runs over
             all layers below.
+        use_bias: whether the projections have biases.
+        scale: factor of the scores; None is 1 / sqrt(key_size).
         stddev: standard deviation of the truncated normal that kernels start from.
         **kwargs: as ``keras.layers.Layer``.
     """
@@ -35,6 +37,8 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         key_size: int | None = None,
         dropout: float = 0.0,
         residual_scores: bool = False,
+        use_bias: bool = True,
+        scale: float | None = None,
         stddev: float = 0.02,
         **kwargs,
     ):
@@ -45,9 +49,11 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         self.output_size = output_size
         self.dropout = dropout
         self.residual_scores = residual_scores
+        self.use_bias = use_bias
+        self.scale = scale
         self.stddev = stddev
         self.supports_masking = True
-        common = {"stddev": stddev, "dtype": self.dtype_policy}
+        common = {"stddev": stddev, "dtype": self.dtype_policy, "use_bias": use_bias}
         self.query = Dense(num_heads * self.key_size, name="query", **common)
         self.key = Dense(num_heads * self.key_size, name="key", **common)
         self.value = Dense(num_heads * head_size, name="value", **common)
@@ -60,39 +66,59 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         named_build(self.output_dense, (*input_shape[:-1], self.num_heads * self.head_size))
         self.built = True
 
-    def _split_heads(self, x: tf.Tensor, size: int, batch, length) -> tf.Tensor:
+    def split_heads(self, x: tf.Tensor) -> tf.Tensor:
         """(batch, length, heads * size) to (batch, heads, length, size)."""
-        x = tf.reshape(x, [batch, length, self.num_heads, size])
+        x = tf.reshape(x, [*leading_sizes(x), self.num_heads, x.shape[-1] // self.num_heads])
         return tf.transpose(x, [0, 2, 1, 3])
 
-    def call(self, inputs, attention_bias=None, previous_scores=None, training=None):
+    def project(self, inputs, position_ids=None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Queries, keys and values of (batch, length, width), each (batch, heads, length, size)."""
+        return (
+            self.split_heads(self.query(inputs)),
+            self.split_heads(self.key(inputs)),
+            self.split_heads(self.value(inputs)),
+        )
+
+    def score(self, query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+        """Scaled scores, (batch, heads, queries, keys)."""
+        scores = tf.matmul(query, key, transpose_b=True)
+        scale = self.key_size**-0.5 if self.scale is None else self.scale
+        return scores if scale == 1 else scores * tf.cast(scale, scores.dtype)
+
+    def combine(self, probabilities: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """Values weighted by probabilities, (batch, heads, queries, size)."""
+        return tf.matmul(probabilities, value)
+
+    def call(
+        self,
+        inputs,
+        attention_bias=None,
+        previous_scores=None,
+        position_ids=None,
+        training=None,
+    ):
         """Attends.
 
         Args:
             inputs: (batch, length, width).
             attention_bias: added to the scores; broadcasts to (batch, num_heads, length, length).
             previous_scores: scores of the layer before, (batch, num_heads, length, length).
+            position_ids: integer (batch, length), for subclasses whose projections depend on the
+                position; None is 0, 1, 2, ...
             training: whether dropout is applied.
 
         Returns:
             (batch, length, output_size); with ``residual_scores`` also its own scores, without
             bias.
         """
-        batch, length = (
-            static if static is not None else tf.shape(inputs)[axis]
-            for axis, static in enumerate(inputs.shape[:2])
-        )
-        query = self._split_heads(self.query(inputs), self.key_size, batch, length)
-        key = self._split_heads(self.key(inputs), self.key_size, batch, length)
-        value = self._split_heads(self.value(inputs), self.head_size, batch, length)
-        scores = tf.matmul(query, key, transpose_b=True)
-        scores *= tf.cast(self.key_size**-0.5, scores.dtype)
+        query, key, value = self.project(inputs, position_ids)
+        scores = self.score(query, key)
         biased = scores if attention_bias is None else scores + attention_bias
         if previous_scores is not None:
             biased += previous_scores
         probabilities = self.attention_dropout(tf.nn.softmax(biased), training=training)
-        context = tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3])
-        context = tf.reshape(context, [batch, length, self.num_heads * self.head_size])
+        context = tf.transpose(self.combine(probabilities, value), [0, 2, 1, 3])
+        context = tf.reshape(context, [*leading_sizes(inputs), self.num_heads * self.head_size])
         outputs = self.output_dense(context)
         return (outputs, scores) if self.residual_scores else outputs
 
@@ -100,7 +126,14 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         return (mask, None) if self.residual_scores else mask
 
-    def compute_output_spec(self, inputs, attention_bias=None, previous_scores=None, training=None):
+    def compute_output_spec(
+        self,
+        inputs,
+        attention_bias=None,
+        previous_scores=None,
+        position_ids=None,
+        training=None,
+    ):
         batch, length = inputs.shape[:2]
         outputs = symbolic_tensor((batch, length, self.output_size), self.compute_dtype)
         if not self.residual_scores:
@@ -117,5 +150,14 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             "output_size": self.output_size,
             "dropout": self.dropout,
             "residual_scores": self.residual_scores,
+            "use_bias": self.use_bias,
+            "scale": self.scale,
             "stddev": self.stddev,
         }
+
+
+def leading_sizes(x: tf.Tensor) -> list:
+    """Batch and length of (batch, length, ...), static where known."""
+    return [
+        size if size is not None else tf.shape(x)[axis] for axis, size in enumerate(x.shape[:2])
+    ]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from kerasbert.backend import keras
-from kerasbert.checkpoints.mapping import Op, Row, dense, norm
+from kerasbert.checkpoints.mapping import NameTable, Op, Row, dense, norm
 from kerasbert.config import TransformerConfig
 from kerasbert.layers import (
     Activation,
@@ -84,6 +85,7 @@ class BERT(Transformer):
     """
 
     family = "bert"
+    attention_class: ClassVar[type] = MultiHeadSelfAttention
 
     def __init__(
         self,
@@ -164,23 +166,29 @@ class BERT(Transformer):
 
     def attend(self, x, name: str):
         """Self-attention, with the scores handed on where RealFormer asks for it."""
-        config = self.config
-        layer = self.layer(
-            MultiHeadSelfAttention,
-            name,
-            num_heads=config.num_attention_heads,
-            head_size=config.head_size,
-            key_size=config.key_size,
-            output_size=config.hidden_size,
-            dropout=config.attention_probs_dropout_prob,
-            residual_scores=self.residual_attention_scores,
-            stddev=config.initializer_range,
-        )
+        layer = self.layer(self.attention_class, name, **self.attention_settings())
         if not self.residual_attention_scores:
-            return layer(x, attention_bias=self.attention_bias())
+            return layer(x, **self.attention_inputs())
         extra = {} if self._scores is None else {"previous_scores": self._scores}
-        x, self._scores = layer(x, attention_bias=self.attention_bias(), **extra)
+        x, self._scores = layer(x, **self.attention_inputs(), **extra)
         return x
+
+    def attention_settings(self) -> dict[str, Any]:
+        """The settings of every attention layer."""
+        config = self.config
+        return {
+            "num_heads": config.num_attention_heads,
+            "head_size": config.head_size,
+            "key_size": config.key_size,
+            "output_size": config.hidden_size,
+            "dropout": config.attention_probs_dropout_prob,
+            "residual_scores": self.residual_attention_scores,
+            "stddev": config.initializer_range,
+        }
+
+    def attention_inputs(self) -> dict[str, Any]:
+        """What every attention layer is given besides the hidden states."""
+        return {"attention_bias": self.attention_bias()}
 
     def residual(self, x, change, name: str):
         """Dropout, sum and normalisation after a sublayer."""
@@ -246,15 +254,24 @@ class BERT(Transformer):
 
     # ---- checkpoints ----------------------------------------------------------------------------
 
-    rows = ROWS
-    optional_tensors = (
-        r"bert/pooler/dense/(kernel|bias)",
-        r"cls/.*",  # heads not asked for, RBT4's extra one among them
-        r"output_(weights|bias)",  # the head of Google's fine-tuned classifiers
+    tables = (
+        NameTable(
+            "google",
+            ROWS,
+            optional=(
+                r"bert/pooler/dense/(kernel|bias)",
+                r"cls/.*",  # heads not asked for, RBT4's extra one among them
+                r"output_(weights|bias)",  # the head of Google's fine-tuned classifiers
+            ),
+        ),
     )
+    marks = (r"bert/embeddings/position_embeddings",)
+    model_types = ("bert",)
 
     @classmethod
-    def infer_config(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    def infer_config(
+        cls, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
+    ) -> dict[str, Any]:
         found = {}
         for name, (tensor, axis) in SIZES.items():
             if tensor in shapes:

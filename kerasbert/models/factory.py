@@ -9,20 +9,13 @@ from typing import Any
 
 from kerasbert.checkpoints.loading import TensorSource, open_tensors
 from kerasbert.checkpoints.source import CheckpointFiles, find_checkpoint
-from kerasbert.config import ALIASES, FIELD_NAMES, ConfigError, TransformerConfig, check_keywords
+from kerasbert.config import ConfigError, TransformerConfig, check_keywords
 from kerasbert.layers import skip_initialization
-from kerasbert.models import hints
-from kerasbert.models.bert import BERT
-from kerasbert.models.registry import find_model, list_models, register_model
+from kerasbert.models.registry import find_model, recognize
 from kerasbert.models.transformer import Transformer
 from kerasbert.models.weights import load_weights
 
 logger = logging.getLogger("kerasbert")
-
-register_model("bert", BERT)
-# Chinese "RoBERTa" checkpoints (HFL wwm-ext, roberta_zh, Zhuiyi) are BERT in names and graph.
-register_model("roberta", BERT)
-register_model("unilm", BERT, application="unilm")
 
 
 def build_transformer_model(
@@ -81,23 +74,25 @@ def build_transformer_model(
     else:
         files = find_checkpoint(checkpoint, config)
     source = open_tensors(files)
-    family, preset = _family(model, files, source)
+    values = {**(files.config or {}), **options}
+    family, preset = _family(model, files, source, values)
+    family = family.select(source.shapes if source else {}, values)
     for key, value in preset.items():
         if options.setdefault(key, value) != value:
             raise ValueError(
                 f"model={model!r} means {key}={value!r}. Received: {key}={options[key]!r}"
             )
 
+    fields = family.config_class.field_names()
     named = {"config", "checkpoint", "model", "application", "strict", "return_keras_model"}
     check_keywords(
         options,
-        family.accepted_options() | FIELD_NAMES | set(ALIASES) | named,
+        family.accepted_options() | fields | set(family.config_class.aliases) | named,
         "build_transformer_model()",
     )
-    overrides = {
-        ALIASES.get(k, k): v for k, v in options.items() if ALIASES.get(k, k) in FIELD_NAMES
-    }
-    structure = {k: v for k, v in options.items() if ALIASES.get(k, k) not in FIELD_NAMES}
+    canonical = family.config_class.canonical_key
+    overrides = {canonical(k): v for k, v in options.items() if canonical(k) in fields}
+    structure = {k: v for k, v in options.items() if canonical(k) not in fields}
     settings = _settings(family, files, source, overrides)
 
     transformer = family(settings, **structure)
@@ -116,27 +111,23 @@ def _one_of(new, old, new_name: str, old_name: str):
     return old if new is None else new
 
 
-def _family(model, files: CheckpointFiles, source: TensorSource | None):
+def _family(model, files: CheckpointFiles, source: TensorSource | None, config: Mapping[str, Any]):
     """The family's class and preset options."""
     if isinstance(model, type) and issubclass(model, Transformer):
         return model, {}
     if model is not None:
         return find_model(model)
-    name = hints.family_of(source.shapes if source else {}, files.config or {})
-    if name not in list_models():
-        raise ValueError(
-            f"{files.name or 'This configuration'} looks like a model of the family {name!r}, "
-            f"which is not among the registered ones: {', '.join(list_models())}. If it is one of "
-            "these all the same, say so with model=..."
-        )
+    name = recognize(source.shapes if source else (), config) or "bert"
     logger.info("model=%r inferred for %s", name, files.name or "the configuration")
     return find_model(name)
 
 
 def _settings(family, files, source, overrides: Mapping[str, Any]) -> TransformerConfig:
     """The configuration: the caller's word, then the file's, then what the variables reveal."""
-    revealed = family.infer_config(source.shapes) if source else {}
-    written = {ALIASES.get(key, key): value for key, value in (files.config or {}).items()}
+    config_class = family.config_class
+    known = {**(files.config or {}), **overrides}
+    revealed = family.infer_config(source.shapes, known) if source else {}
+    written = {config_class.canonical_key(k): v for k, v in (files.config or {}).items()}
     values = {**revealed, **{k: v for k, v in written.items() if v is not None}, **overrides}
     where = str(files.config_path or files.name or "The configuration")
     if not values:
@@ -144,4 +135,4 @@ def _settings(family, files, source, overrides: Mapping[str, Any]) -> Transforme
             "Neither a config nor a checkpoint was given. Pass config=... (a path or a dict), "
             "checkpoint=..., or the sizes as keyword arguments (vocab_size=..., hidden_size=...)."
         )
-    return TransformerConfig.from_dict(values, source=where)
+    return config_class.from_dict(values, source=where)

@@ -1,50 +1,12 @@
-"""What a checkpoint's names give away: its family, and why it does not fit."""
+"""Why a checkpoint does not fit: sentences on the likely causes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from kerasbert.checkpoints.loading import TensorSource
 from kerasbert.checkpoints.report import LoadReport
-from kerasbert.models.registry import list_models
-
-# A pattern that some tensor of the family matches and no other family's does; first match wins.
-FAMILY_MARKS = (
-    (r"(electra|generator|discriminator_predictions)/.*", "electra"),
-    (r"bert/encoder/(transformer/group_0|layer_shared)/.*", "albert"),
-    (r"model/transformer/.*", "xlnet"),
-    (r"encoder/block_000/.*", "t5"),
-    (r"(newslm|gpt)/.*", "gpt"),
-    (r"bert/embeddings/position_embeddings", "bert"),
-    (r"bert/.*", "without absolute positions"),
-)
-
-
-def family_of(names: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """The family that tensor names, or without tensors the configuration, point to.
-
-    Args:
-        names: tensor names of the checkpoint (keys); may be empty.
-        config: values of the json; may be empty.
-
-    Returns:
-        A family's name; "bert" where nothing points elsewhere.
-    """
-    for pattern, family in FAMILY_MARKS:
-        if any(re.fullmatch(pattern, name) for name in names):
-            if family == "without absolute positions":
-                return "nezha" if config.get("use_relative_position") else "roformer"
-            return family
-    if not names:
-        if "num_hidden_groups" in config:
-            return "albert"
-        if config.get("use_relative_position"):
-            return "nezha"
-        if config.get("model_type") in ("electra", "xlnet", "roformer", "albert", "nezha", "t5"):
-            return config["model_type"]
-    return "bert"
+from kerasbert.models.registry import find_model, recognize
 
 
 def for_report(report: LoadReport, source: TensorSource, transformer) -> list[str]:
@@ -59,13 +21,12 @@ def for_report(report: LoadReport, source: TensorSource, transformer) -> list[st
     object_graph = getattr(source, "hint", lambda: None)()
     if object_graph:
         return [object_graph]
-    family = family_of(source.shapes, transformer.config.extra)
-    if family != "bert" and family != transformer.family:
-        known = family in list_models()
+    family = recognize(source.shapes, transformer.config.extra)
+    if family is not None and not isinstance(transformer, find_model(family)[0]):
         found.append(
-            f"the variables look like those of the family {family!r}"
-            + (f": try model={family!r}." if known else ", which this version cannot build yet.")
+            f"the variables look like those of the family {family!r}: try model={family!r}."
         )
+    found += transformer.hints(report, source.shapes)
     missing = [tensor for _, tensor in report.missing]
     if missing and not any(_fits(name, source) for name in ("bert/", "electra/", "cls/")):
         found.append("no variable has a published name; the first in the file are "

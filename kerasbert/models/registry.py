@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,18 @@ def find_model(name: str) -> tuple[type[Transformer], dict[str, Any]]:
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"Unknown model {name!r}.{hint} Registered: {', '.join(list_models())}.")
     return _FAMILIES[name.lower()]
+
+
+def recognize(names: Iterable[str], config: Mapping[str, Any]) -> str | None:
+    """The name of the family that tensor names, or without tensors a json's values, point to.
+
+    Families registered later are asked first.
+    """
+    names = list(names)
+    for name, (family, defaults) in reversed(_FAMILIES.items()):
+        if not defaults and family.recognizes(names, config):
+            return family.family if family.family in _FAMILIES else name
+    return None
 
 
 def families() -> list[type[Transformer]]:

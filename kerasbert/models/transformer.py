@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from kerasbert.backend import dtype_policy, keras
 from kerasbert.checkpoints.loading import open_tensors
-from kerasbert.checkpoints.mapping import Row
+from kerasbert.checkpoints.mapping import NameTable
+from kerasbert.checkpoints.report import LoadReport
 from kerasbert.checkpoints.source import CheckpointFiles, find_checkpoint
 from kerasbert.config import TransformerConfig
 from kerasbert.layers import AttentionMask
@@ -48,6 +50,8 @@ class Transformer:
     """
 
     family: ClassVar[str] = "transformer"
+    config_class: ClassVar[type[TransformerConfig]] = TransformerConfig
+    applications: ClassVar[tuple[str, ...]] = PATTERNS
     # What "gelu" means in the published graphs of the family.
     gelu: ClassVar[str] = "gelu_erf"
 
@@ -66,9 +70,10 @@ class Transformer:
         custom_position_ids: bool = False,
         with_attention_mask: bool = False,
     ):
-        if application not in PATTERNS:
+        if application not in self.applications:
             raise ValueError(
-                f"application must be one of {', '.join(PATTERNS)}. Received: {application!r}"
+                f"application of a model {self.family!r} must be one of "
+                f"{', '.join(self.applications)}. Received: {application!r}"
             )
         if application == "unilm" and config.type_vocab_size == 0:
             raise ValueError("application='unilm' reads its mask from the segments: "
@@ -194,15 +199,46 @@ class Transformer:
 
     # ---- checkpoints ----------------------------------------------------------------------------
 
-    # How the family's checkpoints name its variables, and (as regular expressions) which of their
-    # tensors a model may leave unused.
-    rows: ClassVar[tuple[Row, ...]] = ()
-    optional_tensors: ClassVar[tuple[str, ...]] = ()
+    # How files name the family's variables. The first table is the one that is written.
+    tables: ClassVar[tuple[NameTable, ...]] = ()
+    # Regular expressions of tensor names that only this family's checkpoints hold, and the
+    # `model_type` that its json may say.
+    marks: ClassVar[tuple[str, ...]] = ()
+    model_types: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def infer_config(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-        """The sizes that a checkpoint's variables reveal, for what its json leaves out."""
+    def recognizes(cls, names: Iterable[str], config: Mapping[str, Any]) -> bool:
+        """Whether tensor names, or without tensors the json's values, are this family's."""
+        names = list(names)
+        if not names:
+            return config.get("model_type") in cls.model_types
+        return any(re.fullmatch(mark, name) for mark in cls.marks for name in names)
+
+    @classmethod
+    def select(
+        cls, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
+    ) -> type[Transformer]:
+        """The class for a checkpoint that the user says is of this family.
+
+        A family of several forms under one name returns the form that tensors and json show.
+
+        Args:
+            shapes: of the checkpoint's tensors; may be empty.
+            config: values of the json; may be empty.
+        """
+        return cls
+
+    @classmethod
+    def infer_config(
+        cls, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What a checkpoint's variables reveal, for what its json (also given) leaves out."""
         return {}
+
+    @classmethod
+    def hints(cls, report: LoadReport, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+        """Sentences on why a checkpoint does not fit, beyond those for every family."""
+        return []
 
     @classmethod
     def describe(cls, layers: Mapping[str, keras.layers.Layer]) -> TransformerConfig:

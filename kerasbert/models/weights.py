@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kerasbert.backend import keras, tf, variable_path
 from kerasbert.checkpoints import google
 from kerasbert.checkpoints.loading import TensorSource, assign, bind
-from kerasbert.checkpoints.mapping import TokenSelection, expand, on_save
+from kerasbert.checkpoints.mapping import NameTable, TokenSelection, choose_table, expand, on_save
 from kerasbert.checkpoints.report import LoadReport
 from kerasbert.config import TransformerConfig
 from kerasbert.models import hints, registry
@@ -73,27 +73,28 @@ def load_weights(
         CheckpointMismatchError: with ``strict``, for any difference.
     """
     config = transformer.config
-    optional = list(transformer.optional_tensors)
+    table = choose_table(transformer.tables, source.shapes)
+    optional = list(table.optional)
     if "num_hidden_layers" in overrides:
-        optional.append(_blocks_from(transformer, config.num_hidden_layers))
+        optional.append(_blocks_from(table, config.num_hidden_layers))
     if config.type_vocab_size == 0:
         optional += [
             re.escape(row.tensor)
-            for row in transformer.rows
+            for row in table.rows
             if row.variable.startswith("Embedding-Segment/")
         ]
-    tables = {
+    cuttable = {
         "max_position_embeddings": "Embedding-Position",
         "type_vocab_size": "Embedding-Segment",
     }
     tokens = TokenSelection(transformer.keep_tokens, transformer.compound_tokens)
     report, plan = bind(
         variables_by_path(transformer.layers),
-        expand(transformer.rows, config.num_hidden_layers),
+        expand(table.rows, config.num_hidden_layers),
         source,
         tokens=tokens,
         optional=optional,
-        cut=frozenset(f"{layer}/embeddings" for key, layer in tables.items() if key in overrides),
+        cut=frozenset(f"{layer}/embeddings" for key, layer in cuttable.items() if key in overrides),
     )
     if not report.exact:
         report.hints = hints.for_report(report, source, transformer)
@@ -106,9 +107,9 @@ def load_weights(
     return report
 
 
-def _blocks_from(transformer: Transformer, first: int) -> str:
+def _blocks_from(table: NameTable, first: int) -> str:
     """A regular expression of the tensors of blocks from ``first`` on."""
-    templates = {row.tensor for row in transformer.rows if "{i}" in row.tensor}
+    templates = {row.tensor for row in table.rows if "{i}" in row.tensor}
     above = f"(?:{'|'.join(map(str, range(first, 1000)))})"
     return "|".join(
         re.escape(template).replace(re.escape("{i}"), above) for template in sorted(templates)
@@ -152,7 +153,7 @@ def save_weights_as_checkpoint(
     tokens = None if vocab is None else _tokens(vocab, described.vocab_size)
     variables = variables_by_path(layers)
     tensors = {}
-    for row in expand(family.rows, described.num_hidden_layers):
+    for row in expand(family.tables[0].rows, described.num_hidden_layers):
         if row.variable in variables:
             value = on_save(row.op, tf.convert_to_tensor(variables[row.variable]))
             tensors[row.tensor] = value if dtype is None else tf.cast(value, dtype)
@@ -188,7 +189,7 @@ def _family_of(layers: Mapping[str, keras.layers.Layer], prefix: str) -> type[Tr
     """The registered family whose rows name most of the layers."""
 
     def count(family):
-        names = {row.variable.split("/")[0].replace("{i}", "0") for row in family.rows}
+        names = {row.variable.split("/")[0].replace("{i}", "0") for row in family.tables[0].rows}
         return len(names & layers.keys())
 
     best = max(registry.families(), key=count)

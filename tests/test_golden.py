@@ -1,4 +1,4 @@
-"""BERT against recorded outputs of Google's code and of bert4keras."""
+"""Every family against recorded outputs of the original code."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ import numpy as np
 import pytest
 
 from kerasbert import build_transformer_model
-from tests.golden_cases import BERT_CASES, HERE, checkpoint_of, difference, key_biases_equal
+from tests.families import FAMILIES, bert
+from tests.golden_cases import HERE, checkpoint_of
 
-# The committed cases are enough for a quick check.
-CASES = [
-    pytest.param(case, id=str(case), marks=() if HERE in case.folder.parents else pytest.mark.slow)
-    for case in BERT_CASES
-]
+BERT_CASES = bert.golden_cases()
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_outputs_equal_the_recorded_ones(case):
-    assert difference(case) <= case.atol
+def _parameters(family, case):
+    # The committed cases are enough for a quick check.
+    marks = () if HERE in case.folder.parents else pytest.mark.slow
+    return pytest.param(family, case, id=str(case), marks=marks)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_key_biases_are_loaded_by_value(case):
-    assert key_biases_equal(case) > 0
+@pytest.mark.parametrize(
+    ("family", "case"),
+    [_parameters(family, case) for family in FAMILIES for case in family.golden_cases()],
+)
+def test_outputs_equal_the_recorded_ones(family, case):
+    assert family.compare(case) <= case.atol
+
+
+@pytest.mark.parametrize(("family", "case"), [_parameters(bert, case) for case in BERT_CASES])
+def test_key_biases_are_loaded_by_value(family, case):
+    assert family.key_biases_equal(case) > 0
 
 
 def test_some_cases_are_committed():
