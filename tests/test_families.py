@@ -49,7 +49,8 @@ def call(model, inputs) -> list[np.ndarray]:
 
 
 def squared_error(y_true, y_pred):
-    return tf.reduce_mean(tf.square(tf.cast(y_pred, tf.float32) - y_true))
+    difference = tf.cast(y_pred, tf.float32) - tf.cast(y_true, tf.float32)
+    return tf.reduce_mean(tf.square(difference))
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from kerasbert.layers.attention import MultiHeadSelfAttention
 from kerasbert.layers.dense import Dense
+from kerasbert.layers.dropout import Dropout
 from kerasbert.layers.embeddings import Embedding, PositionEmbedding
 from kerasbert.layers.feed_forward import FeedForward
 from kerasbert.layers.heads import Activation, Bias, FirstToken
@@ -16,6 +17,7 @@ __all__ = [
     "AttentionMask",
     "Bias",
     "Dense",
+    "Dropout",
     "Embedding",
     "FeedForward",
     "FirstToken",

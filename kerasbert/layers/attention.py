@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kerasbert.backend import keras, named_build, serializable, symbolic_tensor, tf
 from kerasbert.layers.dense import Dense
+from kerasbert.layers.dropout import Dropout
 
 
 @serializable
@@ -58,7 +59,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         self.key = Dense(num_heads * self.key_size, name="key", **common)
         self.value = Dense(num_heads * head_size, name="value", **common)
         self.output_dense = Dense(output_size, name="output", **common)
-        self.attention_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.attention_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         for projection in (self.query, self.key, self.value):
@@ -71,7 +72,12 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         x = tf.reshape(x, [*leading_sizes(x), self.num_heads, x.shape[-1] // self.num_heads])
         return tf.transpose(x, [0, 2, 1, 3])
 
-    def project(self, inputs, position_ids=None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    @property
+    def score_scale(self) -> float:
+        """Factor of the scores."""
+        return self.key_size**-0.5 if self.scale is None else self.scale
+
+    def project(self, inputs, positions=None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Queries, keys and values of (batch, length, width), each (batch, heads, length, size)."""
         return (
             self.split_heads(self.query(inputs)),
@@ -79,13 +85,13 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             self.split_heads(self.value(inputs)),
         )
 
-    def score(self, query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    def score(self, query: tf.Tensor, key: tf.Tensor, positions=None) -> tf.Tensor:
         """Scaled scores, (batch, heads, queries, keys)."""
         scores = tf.matmul(query, key, transpose_b=True)
-        scale = self.key_size**-0.5 if self.scale is None else self.scale
+        scale = self.score_scale
         return scores if scale == 1 else scores * tf.cast(scale, scores.dtype)
 
-    def combine(self, probabilities: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    def combine(self, probabilities: tf.Tensor, value: tf.Tensor, positions=None) -> tf.Tensor:
         """Values weighted by probabilities, (batch, heads, queries, size)."""
         return tf.matmul(probabilities, value)
 
@@ -94,7 +100,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         inputs,
         attention_bias=None,
         previous_scores=None,
-        position_ids=None,
+        positions=None,
         training=None,
     ):
         """Attends.
@@ -103,21 +109,20 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             inputs: (batch, length, width).
             attention_bias: added to the scores; broadcasts to (batch, num_heads, length, length).
             previous_scores: scores of the layer before, (batch, num_heads, length, length).
-            position_ids: integer (batch, length), for subclasses whose projections depend on the
-                position; None is 0, 1, 2, ...
+            positions: what a subclass needs to know of the positions, made once for all blocks.
             training: whether dropout is applied.
 
         Returns:
             (batch, length, output_size); with ``residual_scores`` also its own scores, without
             bias.
         """
-        query, key, value = self.project(inputs, position_ids)
-        scores = self.score(query, key)
+        query, key, value = self.project(inputs, positions)
+        scores = self.score(query, key, positions)
         biased = scores if attention_bias is None else scores + attention_bias
         if previous_scores is not None:
             biased += previous_scores
         probabilities = self.attention_dropout(tf.nn.softmax(biased), training=training)
-        context = tf.transpose(self.combine(probabilities, value), [0, 2, 1, 3])
+        context = tf.transpose(self.combine(probabilities, value, positions), [0, 2, 1, 3])
         context = tf.reshape(context, [*leading_sizes(inputs), self.num_heads * self.head_size])
         outputs = self.output_dense(context)
         return (outputs, scores) if self.residual_scores else outputs
@@ -131,7 +136,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         inputs,
         attention_bias=None,
         previous_scores=None,
-        position_ids=None,
+        positions=None,
         training=None,
     ):
         batch, length = inputs.shape[:2]

@@ -8,7 +8,7 @@ set of names.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from kerasbert.backend import keras
@@ -19,6 +19,7 @@ from kerasbert.layers import (
     Add,
     Bias,
     Dense,
+    Dropout,
     Embedding,
     FeedForward,
     FirstToken,
@@ -110,22 +111,7 @@ class BERT(Transformer):
 
     def apply_embeddings(self):
         config = self.config
-        common = {"output_dim": config.embedding_width, "stddev": config.initializer_range}
-        token = self.layer(
-            Embedding,
-            "Embedding-Token",
-            input_dim=config.vocab_size,
-            mask_value=config.pad_token_id,
-            **common,
-        )
-        x = token(self.input("Input-Token"))
-        if config.type_vocab_size > 0:
-            segment = self.layer(
-                Embedding, "Embedding-Segment", input_dim=config.type_vocab_size, **common
-            )
-            add = self.layer(Add, "Embedding-Token-Segment")
-            x = add([x, segment(self.input("Input-Segment"))])
-        x = self.apply_positions(x, common)
+        x = self.sum_embeddings()
         x = self.normalize(x, "Embedding-Norm")
         x = self.dropout(x, "Embedding-Dropout")
         if config.embedding_width != config.hidden_size:
@@ -136,6 +122,31 @@ class BERT(Transformer):
                 stddev=config.initializer_range,
             )(x)
         return x
+
+    def sum_embeddings(self):
+        """The sum of token, segment and position vectors, (batch, length, embedding_size)."""
+        config = self.config
+        common = {"output_dim": config.embedding_width, "stddev": config.initializer_range}
+        token = self.layer(
+            Embedding,
+            "Embedding-Token",
+            input_dim=config.vocab_size,
+            mask_value=config.pad_token_id,
+            family=self.family,
+            **common,
+        )
+        x = token(self.input("Input-Token"))
+        if config.type_vocab_size > 0:
+            segment = self.segment_table(common)
+            add = self.layer(Add, "Embedding-Token-Segment")
+            x = add([x, segment(self.input("Input-Segment"))])
+        return self.apply_positions(x, common)
+
+    def segment_table(self, common: dict):
+        """The layer that segment ids are looked up in."""
+        return self.layer(
+            Embedding, "Embedding-Segment", input_dim=self.config.type_vocab_size, **common
+        )
 
     def apply_positions(self, x, common: dict):
         """Adds what tells positions apart."""
@@ -151,18 +162,29 @@ class BERT(Transformer):
         return layer(x)
 
     def apply_block(self, x, index: int):
-        config, name = self.config, f"Transformer-{index}"
-        x = self.residual(x, self.attend(x, f"{name}-MultiHeadSelfAttention"),
-                          f"{name}-MultiHeadSelfAttention")  # fmt: skip
-        feed_forward = self.layer(
+        x = self.sublayer(x, self.attend, f"Transformer-{index}-MultiHeadSelfAttention")
+        return self.sublayer(x, self.feed_forward, f"Transformer-{index}-FeedForward")
+
+    def sublayer(self, x, function: Callable, name: str):
+        """A sublayer of a block and what surrounds it: here dropout, sum and norm come after it.
+
+        Args:
+            x: (batch, length, hidden_size).
+            function: :meth:`attend` or :meth:`feed_forward`.
+            name: of the sublayer.
+        """
+        return self.residual(x, function(x, name), name)
+
+    def feed_forward(self, x, name: str):
+        """The feed-forward network."""
+        return self.layer(
             FeedForward,
-            f"{name}-FeedForward",
-            intermediate_size=config.intermediate_size,
-            output_size=config.hidden_size,
+            name,
+            intermediate_size=self.config.intermediate_size,
+            output_size=self.config.hidden_size,
             activation=self.activation,
-            stddev=config.initializer_range,
-        )
-        return self.residual(x, feed_forward(x), f"{name}-FeedForward")
+            stddev=self.config.initializer_range,
+        )(x)
 
     def attend(self, x, name: str):
         """Self-attention, with the scores handed on where RealFormer asks for it."""
@@ -192,13 +214,16 @@ class BERT(Transformer):
 
     def residual(self, x, change, name: str):
         """Dropout, sum and normalisation after a sublayer."""
+        return self.normalize(self.add(x, change, name), f"{name}-Norm")
+
+    def add(self, x, change, name: str):
+        """Dropout and sum after a sublayer."""
         change = self.dropout(change, f"{name}-Dropout")
-        x = self.layer(Add, f"{name}-Add")([x, change])
-        return self.normalize(x, f"{name}-Norm")
+        return self.layer(Add, f"{name}-Add")([x, change])
 
     def dropout(self, x, name: str):
         """Hidden-state dropout."""
-        return self.layer(keras.layers.Dropout, name, rate=self.config.hidden_dropout_prob)(x)
+        return self.layer(Dropout, name, rate=self.config.hidden_dropout_prob)(x)
 
     def normalize(self, x, name: str):
         """Layer normalisation with the configured epsilon."""

@@ -40,8 +40,32 @@ class AdamW(keras.optimizers.AdamW):
         last = variable_path(variable).rsplit("/", 1)[-1]
         return last not in self.no_decay and super()._use_weight_decay(variable)
 
+    def _decays_in_update(self, variable) -> bool:
+        # float16 has no number small enough for what _decay does
+        return bool(self.weight_decay) and not self.amsgrad and variable.dtype != "float16"
+
+    def _apply_weight_decay(self, variables):
+        super()._apply_weight_decay([v for v in variables if not self._decays_in_update(v)])
+
+    def _decay(self, handle: tf.Tensor, gradient: tf.Tensor, rate: tf.Tensor) -> None:
+        """Shrinks a variable by (1 - rate * weight_decay) in one pass over memory.
+
+        It is the proximal step of an L2 penalty after a descent of no length: the only kernel of
+        TensorFlow that scales a variable in place.
+        """
+        dtype = gradient.dtype
+        no_length = tf.constant(2.0**-60, dtype)
+        shrink = rate * tf.cast(self.weight_decay, dtype)
+        tf.raw_ops.ResourceApplyProximalGradientDescent(
+            var=handle,
+            alpha=no_length,
+            l1=tf.zeros((), dtype),
+            l2=shrink / (1 - shrink) / no_length,
+            delta=gradient,
+        )
+
     def update_step(self, gradient, variable, learning_rate=None):
-        """Updates one variable and its two moments in place."""
+        """Decays and updates one variable, and updates its two moments, in place."""
         if self.amsgrad:
             arguments = (learning_rate,) if IS_KERAS3 else ()
             return super().update_step(gradient, variable, *arguments)
@@ -53,18 +77,23 @@ class AdamW(keras.optimizers.AdamW):
         )
         step = tf.cast(self.iterations + 1, dtype)
         beta_1, beta_2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
-        rate = self.learning_rate if learning_rate is None else learning_rate
+        rate = tf.cast(self.learning_rate if learning_rate is None else learning_rate, dtype)
+        # Converted because the gradient of a lookup is sparse.
+        gradient = tf.cast(tf.convert_to_tensor(gradient), dtype)
+        handle = _handle(variable)
+        if self._decays_in_update(variable) and self._use_weight_decay(variable):
+            self._decay(handle, gradient, rate)
         tf.raw_ops.ResourceApplyAdam(
-            var=_handle(variable),
+            var=handle,
             m=_handle(self._momentums[index]),
             v=_handle(self._velocities[index]),
             beta1_power=tf.pow(beta_1, step),
             beta2_power=tf.pow(beta_2, step),
-            lr=tf.cast(rate, dtype),
+            lr=rate,
             beta1=beta_1,
             beta2=beta_2,
             epsilon=tf.cast(self.epsilon, dtype),
-            grad=tf.cast(tf.convert_to_tensor(gradient), dtype),  # a lookup's gradient is sparse
+            grad=gradient,
         )
         return None
 
