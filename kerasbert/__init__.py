@@ -1,6 +1,9 @@
 """kerasbert: published BERT-like checkpoints as Keras models."""
 
-from kerasbert import backend  # noqa: F401, I001  (first: says plainly when versions do not fit)
+from kerasbert.startup import without_garbage_collection  # noqa: I001
+
+with without_garbage_collection():
+    from kerasbert import backend  # noqa: F401  (first: says plainly when versions do not fit)
 from kerasbert import data, layers, optimizers
 from kerasbert.config import ConfigError, TransformerConfig
 from kerasbert.models import families  # noqa: F401  (registers them)

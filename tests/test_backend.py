@@ -353,3 +353,10 @@ def test_serializable_layer_comes_back_without_custom_objects(tmp_path):
     model.save(tmp_path / "scale.keras")
     again = keras.models.load_model(tmp_path / "scale.keras")
     np.testing.assert_array_equal(again(np.ones((1, 3), "float32")), [[2.0, 2.0, 2.0]])
+
+
+@pytest.mark.parametrize(("before", "after"), [("enable", True), ("disable", False)])
+def test_the_import_leaves_the_garbage_collector_as_it_was(before, after):
+    code = f"import gc; gc.{before}(); import kerasbert; print(gc.isenabled())"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.split() == [str(after)], result.stderr
