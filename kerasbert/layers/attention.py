@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from kerasbert.backend import keras, named_build, serializable, symbolic_tensor, tf
+import functools
+
+from kerasbert.backend import named_build, serializable, symbolic_tensor, tf
 from kerasbert.layers.dense import Dense
 from kerasbert.layers.dropout import Dropout
+from kerasbert.layers.recompute import RecomputableLayer
 
 
 @serializable
-class MultiHeadSelfAttention(keras.layers.Layer):
+class MultiHeadSelfAttention(RecomputableLayer):
     """Scaled dot-product self-attention with several heads (Vaswani et al. 2017, arXiv:1706.03762).
 
     Sublayers ``query``, ``key``, ``value`` and ``output`` are dense projections with the released
@@ -27,7 +30,7 @@ class MultiHeadSelfAttention(keras.layers.Layer):
         use_bias: whether the projections have biases.
         scale: factor of the scores; None is 1 / sqrt(key_size).
         stddev: standard deviation of the truncated normal that kernels start from.
-        **kwargs: as ``keras.layers.Layer``.
+        **kwargs: as :class:`RecomputableLayer`.
     """
 
     def __init__(
@@ -116,6 +119,12 @@ class MultiHeadSelfAttention(keras.layers.Layer):
             (batch, length, output_size); with ``residual_scores`` also its own scores, without
             bias.
         """
+        attend = functools.partial(self._attend, positions=positions)
+        return self.checkpointed(
+            attend, inputs, attention_bias, previous_scores, training=training
+        )
+
+    def _attend(self, inputs, attention_bias, previous_scores, positions, training):
         query, key, value = self.project(inputs, positions)
         scores = self.score(query, key, positions)
         biased = scores if attention_bias is None else scores + attention_bias

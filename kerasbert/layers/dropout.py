@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasbert.backend import keras, serializable, symbolic_tensor, tf
+from kerasbert.layers.recompute import draw_seed
 
 
 @serializable
@@ -50,8 +51,5 @@ class Dropout(keras.layers.Layer):
 def random_uint16(shape: tf.Tensor) -> tf.Tensor:
     """Uniform 16-bit integers, two out of every 32 random bits."""
     count = tf.reduce_prod(shape)
-    # One small stateful draw, so that the bulk may be drawn by the stateless generator, which all
-    # devices have.
-    seed = tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
-    pairs = tf.random.stateless_uniform([(count + 1) // 2], seed, None, None, tf.uint32)
+    pairs = tf.random.stateless_uniform([(count + 1) // 2], draw_seed(), None, None, tf.uint32)
     return tf.reshape(tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:count], shape)
