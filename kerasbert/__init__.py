@@ -1,6 +1,6 @@
 """kerasbert: published BERT-like checkpoints as Keras models."""
 
-from kerasbert.startup import without_garbage_collection  # noqa: I001
+from kerasbert.startup import without_garbage_collection
 
 with without_garbage_collection():
     from kerasbert import backend  # noqa: F401  (first: says plainly when versions do not fit)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from kerasbert.layers.activations import canonical_name
+from kerasbert.layers.activations import canonical_names
 
 
 class ConfigError(ValueError):
@@ -27,7 +27,8 @@ class TransformerConfig:
         num_hidden_layers: number of blocks.
         num_attention_heads: heads per block.
         intermediate_size: width inside the feed-forward network.
-        hidden_act: activation; "gelu" means the form that the family's published graphs use.
+        hidden_act: activation; "gelu" means the form that the family's published graphs use. Two of
+            them gate the feed-forward network.
         hidden_dropout_prob: dropout rate of hidden states, 0 to 1.
         attention_probs_dropout_prob: dropout rate of attention probabilities, 0 to 1.
         max_position_embeddings: rows of the position table.
@@ -47,7 +48,7 @@ class TransformerConfig:
     num_hidden_layers: int
     num_attention_heads: int
     intermediate_size: int
-    hidden_act: str = "gelu"
+    hidden_act: str | Sequence[str] = "gelu"
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     max_position_embeddings: int = 512
@@ -86,8 +87,10 @@ class TransformerConfig:
                 object.__setattr__(self, name, 0.0)
             elif not isinstance(value, (int, float)) or not 0 <= value < 1:
                 raise ConfigError(f"{name} must be a rate from 0 to below 1. Received: {value!r}")
-        if self.hidden_act != "gelu":
-            canonical_name(self.hidden_act)
+        canonical_names(self.hidden_act, gelu="gelu_erf")
+        if isinstance(self.hidden_act, list):  # as json has it
+            names = self.hidden_act
+            object.__setattr__(self, "hidden_act", tuple(names) if len(names) > 1 else names[0])
         if self.attention_head_size is None and self.hidden_size % self.num_attention_heads:
             raise ConfigError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
@@ -108,6 +111,11 @@ class TransformerConfig:
     def embedding_width(self) -> int:
         """Width of the embeddings."""
         return self.embedding_size or self.hidden_size
+
+    @property
+    def maps_embeddings(self) -> bool:
+        """Whether a projection to ``hidden_size`` follows the embeddings."""
+        return self.embedding_width != self.hidden_size
 
     @property
     def head_size(self) -> int:
@@ -170,8 +178,10 @@ class TransformerConfig:
         for name in optional:
             if values[name] is None:
                 del values[name]
+        if isinstance(self.hidden_act, tuple):
+            values["hidden_act"] = list(self.hidden_act)
         # Readers of Google's format know neither key: write them only where they say something.
-        if self.layer_norm_eps == 1e-12:
+        if self.layer_norm_eps == type(self).layer_norm_eps:
             del values["layer_norm_eps"]
         if self.pad_token_id == 0:
             del values["pad_token_id"]

@@ -125,7 +125,8 @@ def compare_bert4keras(case: Case, **options) -> float:
     build = dict(values["build_kwargs"])
     build.setdefault("model", values.get("model", "bert"))
     build["hidden_act"] = gelu_option(values["gelu"], json.loads(config.read_text()))
-    outputs = build_transformer_model(config, checkpoint_of(case), **build, **options)(inputs)
+    model = build_transformer_model(config, checkpoint_of(case), **build, **options)
+    outputs = model(inputs if len(inputs) > 1 else inputs[0])
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     recorded = [arrays[name] for name in arrays.files if name.startswith("out")]
     assert len(outputs) == len(recorded)

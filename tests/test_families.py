@@ -27,7 +27,10 @@ def inputs_of(model, length: int = 7) -> list[np.ndarray]:
     arrays = []
     for tensor in model.inputs:
         high = 12 if "Token" in tensor.name else 2
-        if "Position" in tensor.name:
+        shape = (4, *(length if size is None else size for size in tensor.shape[1:]))
+        if len(shape) > 2:  # XLNet's permutations and memories
+            array = rng.integers(0, 2, shape)
+        elif "Position" in tensor.name:
             array = np.tile(np.arange(length), (4, 1))
         elif "Segment" in tensor.name:
             array = np.sort(rng.integers(0, 2, (4, length)), axis=1)
@@ -35,7 +38,7 @@ def inputs_of(model, length: int = 7) -> list[np.ndarray]:
             array = np.ones((4, length))
         else:
             array = rng.integers(6, 6 + high, (4, length))
-        arrays.append(array.astype("int32"))
+        arrays.append(array.astype(tf.as_dtype(tensor.dtype).as_numpy_dtype))
     return arrays
 
 

@@ -107,6 +107,7 @@ def test_what_the_package_requires(requirements):
         "h5py",
         "jieba",
         "numpy",
+        "safetensors",
         "tqdm",
     }
 
@@ -190,7 +191,7 @@ def test_tensorflow_text_is_required_where_it_has_wheels(
 def test_own_wheel_of_tensorflow_is_possible(requirements):
     """All but tensorflow and tensorflow-text can be installed without bringing `tensorflow`.
 
-    So `pip install tensorflow-cpu keras h5py jieba numpy tqdm` and then
+    So `pip install tensorflow-cpu keras h5py jieba numpy safetensors tqdm` and then
     `pip install --no-deps kerasbert tensorflow-text` leave one wheel in the folder `tensorflow`.
     """
     rest = set(of_extra(requirements, "")) - {"tensorflow", "tensorflow-text"}

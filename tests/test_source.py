@@ -335,7 +335,7 @@ def test_config_without_weights(build):
 
 
 def test_a_folder_without_weights_is_not_taken_for_a_config(build):
-    with pytest.raises(CheckpointNotFoundError, match="holds no TensorFlow checkpoint"):
+    with pytest.raises(CheckpointNotFoundError, match="holds neither a TensorFlow checkpoint"):
         find_checkpoint(config=build(["bert_config.json"]))
 
 
@@ -479,7 +479,6 @@ def test_index_or_data_alone(build):
         ("model.keras", "Keras model file"),
         ("pytorch_model.bin", "PyTorch"),
         ("model.PT", "PyTorch"),
-        ("model.safetensors", "safetensors"),
         ("model.npz", "dict of arrays, which is accepted"),
         ("bert_config.json", "is a configuration, not weights"),
         ("vocab.txt", "no checkpoint that is known"),

@@ -137,7 +137,7 @@ class GoogleCheckpoint:
                 )
         if not wanted:
             return {}
-        with _translated_errors(Path(self.prefix + ".data-*")), tf.init_scope(), _local_cpu():
+        with _translated_errors(Path(self.prefix + ".data-*")), tf.init_scope(), local_cpu():
             tensors = tf.raw_ops.RestoreV2(
                 prefix=self._readable_prefix,
                 tensor_names=wanted,
@@ -177,7 +177,7 @@ def write(prefix: str | os.PathLike, tensors: Mapping[str, Any]) -> str:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     names = list(tensors)
     try:
-        with tf.init_scope(), _local_cpu():
+        with tf.init_scope(), local_cpu():
             tf.raw_ops.SaveV2(
                 prefix=str(temporary),
                 tensor_names=names,
@@ -199,7 +199,7 @@ def write(prefix: str | os.PathLike, tensors: Mapping[str, Any]) -> str:
     return str(target)
 
 
-def _local_cpu():
+def local_cpu():
     """This process's CPU, also when a TPU or another worker is the default device."""
     for device in tf.config.list_logical_devices("CPU"):
         if "/job:localhost/" in device.name:

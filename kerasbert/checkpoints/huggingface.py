@@ -5,7 +5,10 @@ Kernels are stored as (out, in), the transpose of ours.
 
 from __future__ import annotations
 
-from kerasbert.checkpoints.mapping import Op, Row
+from kerasbert.checkpoints.mapping import NameTable, Op, Row
+
+# A body that was saved alone has the same names in many families.
+ANONYMOUS = "embeddings.word_embeddings.weight"
 
 
 def linear(variable: str, tensor: str, bias: bool = True) -> tuple[Row, ...]:
@@ -29,6 +32,11 @@ def embeddings(root: str) -> tuple[Row, ...]:
     )
 
 
+def mapping(root: str) -> tuple[Row, ...]:
+    """Rows of the projection that follows embeddings of another width."""
+    return linear("Embedding-Mapping", f"{root}encoder.embedding_hidden_mapping_in")
+
+
 def blocks(root: str, layer: str = "encoder.layer.{i}") -> tuple[Row, ...]:
     """Rows of BERT's blocks."""
     ours, theirs = "Transformer-{i}", f"{root}{layer}"
@@ -40,6 +48,39 @@ def blocks(root: str, layer: str = "encoder.layer.{i}") -> tuple[Row, ...]:
         *linear(f"{attention}/output", f"{theirs}.attention.output.dense"),
         *norm(f"{attention}-Norm", f"{theirs}.attention.output.LayerNorm"),
         *linear(f"{ours}-FeedForward/intermediate", f"{theirs}.intermediate.dense"),
+        *linear(f"{ours}-FeedForward/gate", f"{theirs}.intermediate.gate"),  # in none published
         *linear(f"{ours}-FeedForward/output", f"{theirs}.output.dense"),
         *norm(f"{ours}-FeedForward-Norm", f"{theirs}.output.LayerNorm"),
     )
+
+
+def heads(root: str) -> tuple[Row, ...]:
+    """Rows of BERT's pooler and of the two heads that it was pretrained with."""
+    return (
+        *linear("Pooler-Dense", f"{root}pooler.dense"),
+        *linear("NSP-Proba", "cls.seq_relationship"),
+        *linear("MLM-Dense", "cls.predictions.transform.dense"),
+        *norm("MLM-Norm", "cls.predictions.transform.LayerNorm"),
+        Row("MLM-Bias/bias", "cls.predictions.bias", Op.TOKENS),
+    )
+
+
+# What a model may leave unused: heads and copies of tied tables (a tied `decoder` is left out of
+# some files and present in others), constant buffers, and the layers that fine-tuning adds.
+OPTIONAL = (
+    r"(.*\.)?pooler\..*",
+    r"(cls|lm_head)\..*",
+    r"(.*\.)?(position_ids|token_type_ids)",
+    r"(classifier|qa_outputs)\..*",
+)
+
+
+def bert_table(root: str, *further: Row) -> NameTable:
+    """The table of BERT, and of families that differ from it in their name only.
+
+    Args:
+        root: in front of the body's names, such as ``bert.``.
+        *further: rows that the family has besides.
+    """
+    rows = (*embeddings(root), *mapping(root), *blocks(root), *heads(root), *further)
+    return NameTable("huggingface", rows, OPTIONAL, root)

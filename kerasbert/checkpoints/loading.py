@@ -14,7 +14,9 @@ import numpy as np
 from kerasbert.backend import tf
 from kerasbert.checkpoints.google import GoogleCheckpoint
 from kerasbert.checkpoints.mapping import ALL_TOKENS, Row, TokenSelection, loaded_shape, on_load
+from kerasbert.checkpoints.renaming import RenamedTensors, usual_names
 from kerasbert.checkpoints.report import LoadReport
+from kerasbert.checkpoints.safetensors_file import SafetensorsCheckpoint
 from kerasbert.checkpoints.source import CheckpointFiles
 
 # Tensors of any training run that are no weights: optimizer slots and counters.
@@ -64,14 +66,19 @@ def bind(
         KeyError: when a variable has no row: a mistake in the family's table.
     """
     by_variable = {row.variable: row for row in rows}
+    # All or none: a part of them is as wrong as a part of the others.
+    optional_there = any(row.optional and row.tensor in source.shapes for row in rows)
     report, plan = LoadReport(), {}
     for path, variable in variables.items():
         row = by_variable[path]
         shape = source.shapes.get(row.tensor)
         if shape is None:
-            report.missing.append((path, row.tensor))
+            if row.optional and not optional_there:
+                report.initial.append(path)
+            else:
+                report.missing.append((path, row.tensor))
             continue
-        ours, theirs = tuple(variable.shape), loaded_shape(row.op, tuple(shape), tokens)
+        ours, theirs = tuple(variable.shape), loaded_shape(row.op, tuple(shape), tokens, row.block)
         if path in cut and theirs[1:] == ours[1:] and theirs[0] > ours[0]:
             theirs = ours
         if ours == theirs:
@@ -107,7 +114,7 @@ def assign(plan: Plan, source: TensorSource, tokens: TokenSelection = ALL_TOKENS
         for name in list(tensors):
             tensor = tensors.pop(name)
             for row, variable in plan[name]:
-                value = on_load(row.op, tensor, tokens)
+                value = on_load(row.op, tensor, tokens, row.block)
                 rows = variable.shape[0] if len(variable.shape) else None
                 if rows is not None and value.shape[0] != rows:  # a cut table
                     value = value[:rows]
@@ -159,7 +166,15 @@ class ArrayTensors:
 
 
 def open_tensors(files: CheckpointFiles) -> TensorSource | None:
-    """The tensors of what was found; None when there are only settings."""
-    if files.tensors is not None:
-        return ArrayTensors(files.tensors)
-    return None if files.prefix is None else GoogleCheckpoint(files.prefix)
+    """The tensors of what was found, in usual spelling; None when there are only settings."""
+    if files.prefix is not None:
+        return GoogleCheckpoint(files.prefix)
+    if files.safetensors is not None:
+        source = SafetensorsCheckpoint(files.safetensors)
+    elif files.tensors is not None:
+        source = ArrayTensors(files.tensors)
+    else:
+        return None
+    names = usual_names(source.shapes)
+    unchanged = all(name == stored for name, stored in names.items())
+    return source if unchanged else RenamedTensors(source, names)

@@ -23,6 +23,8 @@ class Op(Enum):
     IDENTITY = "identity"
     TRANSPOSE = "transpose"  # its own inverse
     TOKENS = "tokens"  # rows by vocabulary id: keep_tokens and compound_tokens apply on loading
+    TOKEN_COLUMNS = "token columns"  # the same, with a column per id in the checkpoint
+    STACKED = "stacked"  # a block's part of a tensor that holds those of all blocks
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,16 @@ class Row:
         tensor: name in the checkpoint, with ``{i}`` (or ``{i:02d}``) likewise; several variables
             may share one.
         op: what happens to the value.
+        block: index of the block that a row was written out for.
+        optional: whether the variable keeps its initial value where no optional tensor is in the
+            checkpoint.
     """
 
     variable: str
     tensor: str
     op: Op = Op.IDENTITY
+    block: int = 0
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,10 +122,29 @@ def expand(rows: Iterable[Row], num_hidden_layers: int) -> list[Row]:
         indices = range(num_hidden_layers) if "{i}" in row.variable else (None,)
         for i in indices:
             replace = (lambda text: text) if i is None else (lambda text, i=i: text.format(i=i))
-            expanded.append(
-                dataclasses.replace(row, variable=replace(row.variable), tensor=replace(row.tensor))
-            )
+            names = {"variable": replace(row.variable), "tensor": replace(row.tensor)}
+            expanded.append(dataclasses.replace(row, **names, block=i or 0))
     return expanded
+
+
+def condition_rows(variables: Iterable[str], rows: Sequence[Row]) -> list[Row]:
+    """Rows of the projections of conditional layer normalisations.
+
+    Published checkpoints have none, and without them a condition changes nothing: they are
+    optional. Those of our own are named after the normalisation's factor.
+
+    Args:
+        variables: paths of a model's variables.
+        rows: those of the family, written out.
+    """
+    tensors = {row.variable: row.tensor for row in rows}
+    found = []
+    for path in variables:
+        match = re.fullmatch(r"(.+)/(condition/\w+/kernel)", path)
+        factor = match and tensors.get(f"{match[1]}/gamma")  # a user's own layer has none
+        if factor:
+            found.append(Row(path, f"{factor}/{match[2]}", optional=True))
+    return found
 
 
 @dataclass(frozen=True)
@@ -158,24 +184,39 @@ def _is_weighted(item) -> bool:
 ALL_TOKENS = TokenSelection()
 
 
-def loaded_shape(op: Op, shape: tuple[int, ...], tokens: TokenSelection) -> tuple[int, ...]:
+def loaded_shape(
+    op: Op, shape: tuple[int, ...], tokens: TokenSelection, block: int = 0
+) -> tuple[int, ...]:
     """The shape that a tensor has after :func:`on_load`."""
     if op is Op.TRANSPOSE:
         return tuple(reversed(shape))
     if op is Op.TOKENS:
         return (tokens.size(shape[0]), *shape[1:]) if shape else shape
+    if op is Op.TOKEN_COLUMNS:
+        return loaded_shape(Op.TOKENS, tuple(reversed(shape)), tokens)
+    if op is Op.STACKED:
+        return shape[1:] if shape and block < shape[0] else shape
     return shape
 
 
-def on_load(op: Op, value: tf.Tensor, tokens: TokenSelection) -> tf.Tensor:
+def on_load(op: Op, value: tf.Tensor, tokens: TokenSelection, block: int = 0) -> tf.Tensor:
     """A checkpoint's tensor as our variable holds it."""
     if op is Op.TRANSPOSE:
         return tf.transpose(value)
     if op is Op.TOKENS:
         return tokens.apply(value)
+    if op is Op.TOKEN_COLUMNS:
+        return tokens.apply(tf.transpose(value))
+    if op is Op.STACKED:
+        return value[block]
     return value
 
 
 def on_save(op: Op, value: tf.Tensor) -> tf.Tensor:
-    """Our variable's value as the checkpoint names it; the selection of tokens stays made."""
-    return tf.transpose(value) if op is Op.TRANSPOSE else value
+    """Our variable's value as the checkpoint names it; the selection of tokens stays made.
+
+    A stacked tensor is the concatenation of its blocks' values.
+    """
+    if op is Op.STACKED:
+        return value[tf.newaxis]
+    return tf.transpose(value) if op in (Op.TRANSPOSE, Op.TOKEN_COLUMNS) else value

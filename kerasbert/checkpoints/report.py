@@ -21,6 +21,7 @@ class LoadReport:
         mismatched: (variable, tensor, shape in the model, shape in the checkpoint).
         unexpected: tensors that no variable uses and that are not known to be ignorable.
         ignored: tensors left out on purpose: optimizer slots, heads not asked for, cut layers.
+        initial: variables that keep their initial values on purpose: a condition's projections.
         hints: sentences on the likely cause.
     """
 
@@ -29,6 +30,7 @@ class LoadReport:
     mismatched: list[tuple[str, str, tuple, tuple]] = field(default_factory=list)
     unexpected: list[tuple[str, tuple]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    initial: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
 
     @property
@@ -39,7 +41,7 @@ class LoadReport:
     def summary(self) -> str:
         """One line for the log."""
         counts = [f"{len(self.loaded)} tensors loaded"]
-        for name in ("missing", "mismatched", "unexpected", "ignored"):
+        for name in ("missing", "mismatched", "unexpected", "ignored", "initial"):
             if getattr(self, name):
                 counts.append(f"{len(getattr(self, name))} {name}")
         return ", ".join(counts)
@@ -73,8 +75,8 @@ def merge_indices(rows: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, 
     """Rows that differ only in a block's index become one, with the range of indices."""
     groups: dict[tuple, list[tuple[str, tuple]]] = {}
     for kind, name, note in rows:
-        pattern = re.compile(r"(?<=layer_)\d+|(?<=Transformer-)\d+")
-        index = pattern.search(name)
+        pattern = re.compile(r"(?<=layer[_.])\d+|(?<=layers\.)\d+|(?<=Transformer-)\d+")
+        index = pattern.search(name) or pattern.search(note)  # a tensor of all blocks has none
         key = (kind, pattern.sub("{}", name), pattern.sub("{}", note))
         groups.setdefault(key, []).append((int(index[0]) if index else None, (kind, name, note)))
     merged = []

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Union
 
-from kerasbert.checkpoints import archives
+from kerasbert.checkpoints import archives, safetensors_file
 from kerasbert.checkpoints.companions import (
     Neighbours,
     choose_config,
     choose_vocab,
-    is_config,
     read_config,
 )
 from kerasbert.checkpoints.errors import (
@@ -30,17 +28,16 @@ from kerasbert.checkpoints.errors import (
     refuse_lfs_pointer,
 )
 from kerasbert.checkpoints.folders import files_below, listing, shortened
+from kerasbert.checkpoints.prefixes import FILE_OF_PREFIX, choose_prefix, find_prefixes
 
 PathLike = Union[str, "os.PathLike[str]"]
 
 logger = logging.getLogger(__name__)
 
 _MAX_DEPTH = 5  # of folders in folders
-_FILE_OF_PREFIX = re.compile(r"(.+)\.(?:index|meta|data-\d{5}-of-\d{5})", re.DOTALL)
-_STATE_LINE = re.compile(r'^model_checkpoint_path:\s*"([^"]+)"', re.MULTILINE)
 _ACCEPTED = (
     "a prefix such as folder/bert_model.ckpt, one of its files (.index, .data-00000-of-00001), "
-    "a folder, a .zip or .tar.gz archive, or a dict of arrays"
+    "a .safetensors file, a folder, a .zip or .tar.gz archive, or a dict of arrays"
 )
 _OTHER_FORMATS = {
     ".h5": "a Keras or Hugging Face HDF5 file",
@@ -49,7 +46,6 @@ _OTHER_FORMATS = {
     ".bin": "a PyTorch file",
     ".pt": "a PyTorch file",
     ".pth": "a PyTorch file",
-    ".safetensors": "a safetensors file",
     ".pdparams": "a Paddle file",
     ".msgpack": "a Flax file",
     ".onnx": "an ONNX file",
@@ -63,17 +59,20 @@ class CheckpointFiles:
     """What was found.
 
     Attributes:
-        prefix: absolute path of the checkpoint without ``.index``; None for a dict or no weights.
+        prefix: absolute path of a TensorFlow checkpoint without ``.index``; None for other weights
+            or none.
+        safetensors: absolute path of the ``.safetensors`` file, or of the index of several.
         tensors: the arrays by name, when a dict was given.
         config: the parsed configuration; None when there is none.
         config_path: the file that it was read from.
         configs: all configurations found beside the checkpoint, best first: ELECTRA has one for the
             discriminator and one for the generator.
         vocab_path: the vocabulary (``vocab.txt``, or a SentencePiece ``*.model``).
-        name: archive, folder or prefix, in short, for messages.
+        name: archive, folder or file, in short, for messages.
     """
 
     prefix: str | None = None
+    safetensors: Path | None = None
     tensors: Mapping[str, Any] | None = None
     config: dict[str, Any] | None = None
     config_path: Path | None = None
@@ -89,8 +88,10 @@ def find_checkpoint(
     """Finds weights, configuration and vocabulary of a published checkpoint.
 
     Args:
-        checkpoint: a prefix, one of its files, a folder, an archive, or a dict of arrays. None
-            means the place that ``config`` names, or no weights when that is a json or a dict.
+        checkpoint: a prefix, one of its files, a ``.safetensors`` file or the index of several, a
+            folder, an archive, or a dict of arrays. None means the place that ``config`` names, or
+            no weights when that is a json or a dict. Of a folder's weights those in the upper
+            folder count, and of these a TensorFlow checkpoint before safetensors.
         config: a json file, a dict, or a folder or archive that holds a json. None means the json
             beside the checkpoint.
 
@@ -111,6 +112,8 @@ def find_checkpoint(
     found, near = (CheckpointFiles(), ()) if checkpoint is None else _find_weights(checkpoint)
     if found.prefix:
         refuse_lfs_pointer(_index(Path(found.prefix)))
+    elif found.safetensors:
+        refuse_lfs_pointer(found.safetensors)
     if isinstance(config, Mapping):
         found = replace(found, config=dict(config), name=found.name or "a config without weights")
     else:
@@ -140,7 +143,7 @@ def _find_weights(checkpoint: PathLike | Mapping[str, Any]) -> tuple[CheckpointF
     path = _as_path(checkpoint)
     if path.name in ("checkpoint", "saved_model.pb") and path.is_file():
         path = path.parent
-    match = _FILE_OF_PREFIX.fullmatch(path.name)
+    match = FILE_OF_PREFIX.fullmatch(path.name)
     prefix = path.with_name(match[1]) if match else path
     if _index(prefix).is_file() and not os.fspath(checkpoint).endswith(("/", os.sep)):
         name = f"{prefix.parent.name}/{prefix.name}"
@@ -150,6 +153,9 @@ def _find_weights(checkpoint: PathLike | Mapping[str, Any]) -> tuple[CheckpointF
     if not path.is_file():
         raise _nothing_at(path, checkpoint)
     refuse_lfs_pointer(path)
+    if safetensors_file.is_safetensors(path):
+        found = CheckpointFiles(safetensors=path, name=f"{path.parent.name}/{path.name}")
+        return found, [files_below(path.parent, depth=0)]
     _refuse_other_format(path)
     if archives.is_archive(path):
         return _find_in_folder(archives.extract(path), path.name)
@@ -172,72 +178,33 @@ def _near_prefix(prefix: Path) -> Neighbours:
 
 def _find_in_folder(root: Path, name: str) -> tuple[CheckpointFiles, Neighbours]:
     files = files_below(root, _MAX_DEPTH)
-    prefixes = _prefixes(files)
-    if not prefixes:
+    prefixes, others = find_prefixes(files), safetensors_file.find_files(files)
+    if not prefixes and not others:
         for path in files:
             refuse_lfs_pointer(path)
         kinds = {_OTHER_FORMATS[p.suffix] for p in files if p.suffix in _OTHER_FORMATS}
         hint = f" There is {' and '.join(sorted(kinds))}, not read here (yet)." if kinds else ""
         raise CheckpointNotFoundError(
-            f"{name} holds no TensorFlow checkpoint, which is a pair of files, .index and "
-            f".data-00000-of-00001. {_contents(files, root)}{hint}"
+            f"{name} holds neither a TensorFlow checkpoint, which is a pair of files, .index and "
+            f".data-00000-of-00001, nor a .safetensors file. {_contents(files, root)}{hint}"
         )
-    prefix = _choose_prefix(prefixes, files, name)
-    parents = [prefix.parent, *prefix.parent.parents]
+    if not others or (prefixes and _depth(prefixes) <= _depth(others)):
+        if others:
+            logger.info("%s: a TensorFlow checkpoint is taken, %s is not", name, others[0].name)
+        weights = choose_prefix(prefixes, files, name)
+        found = CheckpointFiles(prefix=str(weights), name=name)
+    else:
+        weights = safetensors_file.choose_file(others, files, name)
+        found = CheckpointFiles(safetensors=weights, name=name)
+    parents = [weights.parent, *weights.parent.parents]
     parents = parents[: parents.index(root) + 1]
     near = [[path for path in files if path.parent == folder] for folder in parents]
     near.append([path for path in files if path.parent not in parents])
-    return CheckpointFiles(prefix=str(prefix), name=name), near
+    return found, near
 
 
-def _prefixes(files: list[Path]) -> list[Path]:
-    """The prefixes whose index and data are there; failing that, those with an index alone."""
-    indexes = [path.with_suffix("") for path in files if path.suffix == ".index"]
-    with_data = {
-        path.with_suffix("")
-        for path in files
-        if path.suffix.startswith(".data-") and _FILE_OF_PREFIX.fullmatch(path.name)
-    }
-    return [prefix for prefix in indexes if prefix in with_data] or indexes
-
-
-def _choose_prefix(prefixes: list[Path], files: list[Path], name: str) -> Path:
-    """The only prefix of the upper folder; among several, the one that something speaks for."""
-    depth = min(len(prefix.parts) for prefix in prefixes)
-    upper = [prefix for prefix in prefixes if len(prefix.parts) == depth]
-    if len(upper) > 1:
-        with_config = {path.parent for path in files if is_config(path)}
-        upper = [prefix for prefix in upper if prefix.parent in with_config] or upper
-    if len(upper) == 1:
-        return upper[0]
-    newest = _named_by_state_file(upper)
-    if newest:
-        logger.warning(
-            "%s holds %d checkpoints; taking %s, which its `checkpoint` file names as the newest.",
-            *(name, len(upper), newest.name),
-        )
-        return newest
-    listed = "\n  ".join(str(prefix) for prefix in sorted(upper, key=_natural))
-    raise CheckpointNotFoundError(
-        f"{name} holds {len(upper)} checkpoints. Pass the prefix of the one you want:\n  {listed}"
-    )
-
-
-def _named_by_state_file(prefixes: list[Path]) -> Path | None:
-    """The prefix that TensorFlow's own ``checkpoint`` file beside it names as the newest.
-
-    Published archives hold state files with paths of another machine, so only the last part counts.
-    """
-    folder = prefixes[0].parent
-    if any(prefix.parent != folder for prefix in prefixes):
-        return None
-    try:
-        text = (folder / "checkpoint").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    match = _STATE_LINE.search(text)
-    named = match and re.split(r"[/\\]", match[1])[-1]
-    return next((prefix for prefix in prefixes if prefix.name == named), None)
+def _depth(paths: list[Path]) -> int:
+    return min(len(path.parts) for path in paths)
 
 
 def _find_config(config: PathLike) -> tuple[Path, tuple[Path, ...], Neighbours]:
@@ -281,12 +248,6 @@ def _as_path(source: PathLike) -> Path:
 
 def _index(prefix: Path) -> Path:
     return Path(f"{prefix}.index")
-
-
-def _natural(path: Path) -> list[str | int]:
-    """Sort key that puts ``model.ckpt-9`` before ``model.ckpt-10``."""
-    # text and numbers alternate, so that like is always compared with like
-    return [int(t) if i % 2 else t for i, t in enumerate(re.split(r"([0-9]+)", str(path)))]
 
 
 def _refuse_other_format(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kerasbert.backend import tf
 
@@ -75,3 +75,26 @@ def canonical_name(name: str | None) -> str:
 def get(name: str | None) -> Callable[[tf.Tensor], tf.Tensor]:
     """The function of a (canonical or alias) activation name; None is linear."""
     return ACTIVATIONS[canonical_name(name)]
+
+
+def canonical_names(
+    activation: str | Sequence[str] | None, gelu: str = "gelu"
+) -> str | list[str]:
+    """The canonical name of an activation, or both names of a gated layer's pair.
+
+    Args:
+        activation: one name, or two.
+        gelu: what "gelu" alone means.
+
+    Raises:
+        ValueError: for more than two, or a name that is not known.
+    """
+    single = activation is None or isinstance(activation, str)
+    names = [activation] if single else list(activation)
+    if len(names) not in (1, 2):
+        raise ValueError(
+            "There is one activation, or two for a gated layer: of its first and of its second "
+            f"factor. Received: {names!r}"
+        )
+    names = [canonical_name(gelu if name == "gelu" else name) for name in names]
+    return names[0] if len(names) == 1 else names

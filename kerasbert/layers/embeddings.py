@@ -18,6 +18,8 @@ class Embedding(keras.layers.Layer):
             the layers after it (pooling, RNN, CRF, losses), except position 0, so that no row is
             all masked. None makes no mask.
         stddev: standard deviation of the truncated normal that the table starts from.
+        family: of the transformer that the table belongs to: families may share all layer names,
+            and a saved model must still know under which names its weights are published.
         **kwargs: as ``keras.layers.Layer``.
     """
 
@@ -27,6 +29,7 @@ class Embedding(keras.layers.Layer):
         output_dim: int,
         mask_value: int | None = None,
         stddev: float = 0.02,
+        family: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -34,6 +37,7 @@ class Embedding(keras.layers.Layer):
         self.output_dim = output_dim
         self.mask_value = mask_value
         self.stddev = stddev
+        self.family = family
         self.supports_masking = True
 
     def build(self, input_shape=None):
@@ -87,6 +91,7 @@ class Embedding(keras.layers.Layer):
             "output_dim": self.output_dim,
             "mask_value": self.mask_value,
             "stddev": self.stddev,
+            "family": self.family,
         }
 
 

@@ -46,8 +46,8 @@ class AttentionMask(keras.layers.Layer):
       idx = cumsum(segment_ids), i sees j if idx[j] <= idx[i] (Dong et al. 2019, arXiv:1905.03197,
       in bert4keras' form).
 
-    Padding is never attended to, whatever the pattern; position 0 always counts as real, so that
-    a row of padding gives no NaN.
+    Padding is never attended to, whatever the pattern; where it is known by its id, position 0
+    always counts as real. The bias is finite: a row of padding gives no NaN.
 
     Args:
         pattern: one of the above.
@@ -76,7 +76,7 @@ class AttentionMask(keras.layers.Layer):
         if attention_mask is None:
             real = padding_mask(token_ids, self.pad_token_id)
         else:
-            real = padding_mask(tf.not_equal(attention_mask, 0), False)
+            real = tf.not_equal(attention_mask, 0)
         allowed = real[:, None, None, :]
         if self.pattern == "lm":
             order = tf.range(tf.shape(token_ids)[1])

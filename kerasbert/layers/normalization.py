@@ -1,4 +1,4 @@
-"""Layer normalisation with float32 statistics."""
+"""Normalisation with float32 statistics."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ class LayerNormalization(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs):
-        """Normalises (..., width)."""
+    def standardize(self, inputs) -> tf.Tensor:
+        """(..., width) with mean 0 and variance 1, in float32."""
         x = tf.cast(inputs, tf.float32)
         centered = x - tf.reduce_mean(x, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
         # A variance of 0 (padding of an all-zero table) would overflow rsqrt at epsilon 0 only.
-        scale = tf.math.rsqrt(variance + self.epsilon)
+        return centered * tf.math.rsqrt(variance + self.epsilon)
+
+    def call(self, inputs):
+        """Normalises (..., width)."""
         gamma, beta = tf.cast(self.gamma, tf.float32), tf.cast(self.beta, tf.float32)
-        return tf.cast(centered * scale * gamma + beta, self.compute_dtype)
+        return tf.cast(self.standardize(inputs) * gamma + beta, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

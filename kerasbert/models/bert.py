@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from kerasbert.backend import keras
-from kerasbert.checkpoints.mapping import NameTable, Op, Row, dense, norm
-from kerasbert.config import TransformerConfig
+from kerasbert.checkpoints import huggingface
+from kerasbert.checkpoints.mapping import NameTable, Op, Row, choose_table, dense, norm
+from kerasbert.config import ConfigError, TransformerConfig
 from kerasbert.layers import (
     Activation,
     Add,
     Bias,
+    ConditionalLayerNormalization,
     Dense,
     Dropout,
     Embedding,
@@ -27,6 +29,7 @@ from kerasbert.layers import (
     MultiHeadSelfAttention,
     PositionEmbedding,
 )
+from kerasbert.models.sizes import revealed_sizes
 from kerasbert.models.transformer import Transformer
 
 _BLOCK, _LAYER = "Transformer-{i}", "bert/encoder/layer_{i}"
@@ -44,6 +47,7 @@ ROWS = (
     *dense(f"{_BLOCK}-MultiHeadSelfAttention/output", f"{_LAYER}/attention/output/dense"),
     *norm(f"{_BLOCK}-MultiHeadSelfAttention-Norm", f"{_LAYER}/attention/output/LayerNorm"),
     *dense(f"{_BLOCK}-FeedForward/intermediate", f"{_LAYER}/intermediate/dense"),
+    *dense(f"{_BLOCK}-FeedForward/gate", f"{_LAYER}/intermediate/gate"),  # in none published
     *dense(f"{_BLOCK}-FeedForward/output", f"{_LAYER}/output/dense"),
     *norm(f"{_BLOCK}-FeedForward-Norm", f"{_LAYER}/output/LayerNorm"),
     *dense("Pooler-Dense", "bert/pooler/dense"),
@@ -53,16 +57,6 @@ ROWS = (
     *norm("MLM-Norm", "cls/predictions/transform/LayerNorm"),
     Row("MLM-Bias/bias", "cls/predictions/output_bias", Op.TOKENS),
 )
-
-# Which axis of which tensor tells a size that the json leaves out.
-SIZES = {
-    "vocab_size": ("bert/embeddings/word_embeddings", 0),
-    "embedding_size": ("bert/encoder/embedding_hidden_mapping_in/kernel", 0),
-    "max_position_embeddings": ("bert/embeddings/position_embeddings", 0),
-    "type_vocab_size": ("bert/embeddings/token_type_embeddings", 0),
-    "hidden_size": ("bert/encoder/layer_0/attention/output/dense/kernel", 1),
-    "intermediate_size": ("bert/encoder/layer_0/intermediate/dense/kernel", 1),
-}
 
 
 class BERT(Transformer):
@@ -82,11 +76,23 @@ class BERT(Transformer):
         hierarchical_position: True (0.4) or a rate, for texts beyond the position table.
         residual_attention_scores: each block adds the attention scores of the one before to its
             own.
+        shared_segment_embeddings: segment ids are ids of tokens, such as a speaker's, and looked up
+            in the token table.
+        layer_norm_cond: a symbolic tensor (batch, size), such as the embedding of a class, that
+            changes factor and offset of every layer normalisation; nothing before it is trained.
+        layer_norm_cond_hidden_size: width of a dense layer that the condition goes through in each
+            of them; None is none.
+        layer_norm_cond_hidden_act: its activation; None is linear.
+        additional_input_layers: one ``keras.Input`` or several that the condition is computed from:
+            inputs of the model after its own.
         **options: as :class:`Transformer`.
     """
 
     family = "bert"
     attention_class: ClassVar[type] = MultiHeadSelfAttention
+    # Whether the projections of the body have biases.
+    use_bias: ClassVar[bool] = True
+    pooled_token: ClassVar[type] = FirstToken
 
     def __init__(
         self,
@@ -97,6 +103,11 @@ class BERT(Transformer):
         with_mlm: bool | str = False,
         hierarchical_position: bool | float = False,
         residual_attention_scores: bool = False,
+        shared_segment_embeddings: bool = False,
+        layer_norm_cond=None,
+        layer_norm_cond_hidden_size: int | None = None,
+        layer_norm_cond_hidden_act: str | None = None,
+        additional_input_layers=None,
         **options,
     ):
         super().__init__(config, **options)
@@ -105,20 +116,31 @@ class BERT(Transformer):
         self.with_mlm = with_mlm or self.application in ("lm", "unilm")
         self.hierarchical_position = hierarchical_position
         self.residual_attention_scores = residual_attention_scores
+        self.shared_segment_embeddings = shared_segment_embeddings
+        self.layer_norm_cond = layer_norm_cond
+        self.layer_norm_cond_hidden_size = layer_norm_cond_hidden_size
+        self.layer_norm_cond_hidden_act = layer_norm_cond_hidden_act
+        several = isinstance(additional_input_layers, (list, tuple))
+        inputs = additional_input_layers if several else [additional_input_layers]
+        self.additional_inputs = [x for x in inputs if x is not None]
         self._scores = None
 
     # ---- the body -------------------------------------------------------------------------------
+
+    def make_inputs(self) -> list:
+        return [*super().make_inputs(), *self.additional_inputs]
 
     def apply_embeddings(self):
         config = self.config
         x = self.sum_embeddings()
         x = self.normalize(x, "Embedding-Norm")
         x = self.dropout(x, "Embedding-Dropout")
-        if config.embedding_width != config.hidden_size:
+        if config.maps_embeddings:
             x = self.layer(
                 Dense,
                 "Embedding-Mapping",
                 units=config.hidden_size,
+                use_bias=self.use_bias,
                 stddev=config.initializer_range,
             )(x)
         return x
@@ -137,13 +159,18 @@ class BERT(Transformer):
         )
         x = token(self.input("Input-Token"))
         if config.type_vocab_size > 0:
-            segment = self.segment_table(common)
-            add = self.layer(Add, "Embedding-Token-Segment")
-            x = add([x, segment(self.input("Input-Segment"))])
+            x = self.apply_segments(x, common)
         return self.apply_positions(x, common)
+
+    def apply_segments(self, x, common: dict):
+        """Adds what tells segments apart."""
+        segment = self.segment_table(common)(self.input("Input-Segment"))
+        return self.layer(Add, "Embedding-Token-Segment")([x, segment])
 
     def segment_table(self, common: dict):
         """The layer that segment ids are looked up in."""
+        if self.shared_segment_embeddings:
+            return self.layers["Embedding-Token"]
         return self.layer(
             Embedding, "Embedding-Segment", input_dim=self.config.type_vocab_size, **common
         )
@@ -182,7 +209,8 @@ class BERT(Transformer):
             name,
             intermediate_size=self.config.intermediate_size,
             output_size=self.config.hidden_size,
-            activation=self.activation,
+            activation=self.feed_forward_activation,
+            use_bias=self.use_bias,
             stddev=self.config.initializer_range,
         )(x)
 
@@ -205,6 +233,7 @@ class BERT(Transformer):
             "output_size": config.hidden_size,
             "dropout": config.attention_probs_dropout_prob,
             "residual_scores": self.residual_attention_scores,
+            "use_bias": self.use_bias,
             "stddev": config.initializer_range,
         }
 
@@ -226,8 +255,19 @@ class BERT(Transformer):
         return self.layer(Dropout, name, rate=self.config.hidden_dropout_prob)(x)
 
     def normalize(self, x, name: str):
-        """Layer normalisation with the configured epsilon."""
-        return self.layer(LayerNormalization, name, epsilon=self.config.layer_norm_eps)(x)
+        """Layer normalisation with the configured epsilon, conditional where that is asked for."""
+        epsilon = self.config.layer_norm_eps
+        if self.layer_norm_cond is None:
+            return self.layer(LayerNormalization, name, epsilon=epsilon)(x)
+        layer = self.layer(
+            ConditionalLayerNormalization,
+            name,
+            epsilon=epsilon,
+            hidden_units=self.layer_norm_cond_hidden_size,
+            hidden_activation=self.layer_norm_cond_hidden_act,
+            stddev=self.config.initializer_range,
+        )
+        return layer([x, self.layer_norm_cond])
 
     # ---- the heads ------------------------------------------------------------------------------
 
@@ -242,7 +282,7 @@ class BERT(Transformer):
     def apply_pooler(self, x):
         """The pooled [CLS] vector, or the NSP probabilities from it."""
         config = self.config
-        x = self.layer(FirstToken, "Pooler")(x)
+        x = self.layer(self.pooled_token, "Pooler")(x)
         x = self.layer(
             Dense,
             "Pooler-Dense",
@@ -262,20 +302,33 @@ class BERT(Transformer):
         return x
 
     def apply_mlm(self, x):
-        """Scores over the vocabulary by the tied token table."""
-        config = self.config
-        x = self.layer(
-            Dense,
-            "MLM-Dense",
-            units=config.embedding_width,
-            activation=self.activation,
-            stddev=config.initializer_range,
-        )(x)
-        x = self.normalize(x, "MLM-Norm")
-        x = self.layers["Embedding-Token"](x, reverse=True)
+        """Scores over the vocabulary."""
+        x = self.transform(x)
+        x = self.output_table()(x, reverse=True)
         x = self.layer(Bias, "MLM-Bias", dtype="float32")(x)
         activation = "softmax" if self.with_mlm is True else self.with_mlm
         return self.layer(Activation, "MLM-Activation", activation=activation, dtype="float32")(x)
+
+    def output_table(self) -> Embedding:
+        """The layer whose rows score the vocabulary: that of the tokens."""
+        if self.config.extra.get("tie_word_embeddings") is False:
+            raise ConfigError(
+                "the configuration says tie_word_embeddings=false, but the MLM head of "
+                f"{self.family!r} scores by the token table. Build without it, or correct the "
+                "configuration where the file has no table of its own for the output."
+            )
+        return self.layers["Embedding-Token"]
+
+    def transform(self, x):
+        """What the MLM head does before it scores."""
+        x = self.layer(
+            Dense,
+            "MLM-Dense",
+            units=self.config.embedding_width,
+            activation=self.activation,
+            stddev=self.config.initializer_range,
+        )(x)
+        return self.normalize(x, "MLM-Norm")
 
     # ---- checkpoints ----------------------------------------------------------------------------
 
@@ -289,32 +342,37 @@ class BERT(Transformer):
                 r"output_(weights|bias)",  # the head of Google's fine-tuned classifiers
             ),
         ),
+        huggingface.bert_table("bert."),
     )
-    marks = (r"bert/embeddings/position_embeddings",)
+    marks = (r"bert/embeddings/position_embeddings", r"bert\.embeddings\.position_embeddings\..*")
     model_types = ("bert",)
 
     @classmethod
     def infer_config(
         cls, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
     ) -> dict[str, Any]:
-        found = {}
-        for name, (tensor, axis) in SIZES.items():
-            if tensor in shapes:
-                found[name] = int(shapes[tensor][axis])
-        blocks = [re.match(r"bert/encoder/layer_(\d+)/", name) for name in shapes]
-        if any(blocks):
-            found["num_hidden_layers"] = 1 + max(int(match[1]) for match in blocks if match)
+        found = revealed_sizes(choose_table(cls.tables, shapes), shapes)
+        if found.get("embedding_size") == found.get("hidden_size"):
+            found.pop("embedding_size", None)
         return found
+
+    def unused_tensors(self, table: NameTable) -> list[str]:
+        shared = ("Embedding-Segment/",) if self.shared_segment_embeddings else ()
+        unused = [row.tensor for row in table.rows if row.variable.startswith(shared)]
+        return [*super().unused_tensors(table), *map(re.escape, unused)]
 
     @classmethod
     def describe(cls, layers: Mapping[str, keras.layers.Layer]) -> TransformerConfig:
-        token, position = layers["Embedding-Token"], layers["Embedding-Position"]
+        token, position = layers["Embedding-Token"], layers.get("Embedding-Position")
         attention = layers["Transformer-0-MultiHeadSelfAttention"]
         feed_forward = layers["Transformer-0-FeedForward"]
         segment = layers.get("Embedding-Segment")
+        shared = segment is None and "Embedding-Token-Segment" in layers
+        names = feed_forward.activation
+        names = [names] if isinstance(names, str) else names
         hidden, heads = attention.output_size, attention.num_heads
         usual = attention.head_size * heads == hidden
-        return TransformerConfig(
+        return cls.config_class(
             vocab_size=token.input_dim,
             hidden_size=hidden,
             num_hidden_layers=sum(
@@ -323,11 +381,13 @@ class BERT(Transformer):
             ),
             num_attention_heads=heads,
             intermediate_size=feed_forward.intermediate_size,
-            hidden_act="gelu" if feed_forward.activation == cls.gelu else feed_forward.activation,
+            hidden_act=["gelu" if name == cls.gelu else name for name in names],
             hidden_dropout_prob=layers["Embedding-Dropout"].rate,
             attention_probs_dropout_prob=attention.dropout,
-            max_position_embeddings=position.input_dim,
-            type_vocab_size=segment.input_dim if segment else 0,
+            max_position_embeddings=(
+                position.input_dim if position else cls.config_class.max_position_embeddings
+            ),
+            type_vocab_size=segment.input_dim if segment else 2 * shared,
             initializer_range=token.stddev,
             layer_norm_eps=layers["Embedding-Norm"].epsilon,
             embedding_size=None if token.output_dim == hidden else token.output_dim,

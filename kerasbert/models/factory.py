@@ -35,9 +35,9 @@ def build_transformer_model(
     Args:
         config: path of the json, a dict, a folder or archive (then also the checkpoint, unless
             one is given), or None: then it is looked for beside the checkpoint.
-        checkpoint: a prefix such as ``.../bert_model.ckpt``, one of its files, a folder, a
-            ``.zip`` or ``.tar.gz``, a dict of arrays by checkpoint name, or None for untrained
-            weights.
+        checkpoint: a prefix such as ``.../bert_model.ckpt``, one of its files, a
+            ``.safetensors`` file or the index of several, a folder, a ``.zip`` or ``.tar.gz``, a
+            dict of arrays by checkpoint name, or None for untrained weights.
         model: the family, one of :func:`list_models`, or a subclass of ``Transformer``; None
             infers it from the checkpoint's variables and says so in a log line.
         application: "encoder" (default), "lm" (left to right) or "unilm" (seq2seq mask); the last
@@ -54,7 +54,7 @@ def build_transformer_model(
 
     Returns:
         A functional ``keras.Model`` with inputs [token_ids, segment_ids] (integer, (batch,
-        length)).
+        length)); families without segments have token_ids alone.
 
     Raises:
         CheckpointNotFoundError: nothing is there; says what was found instead.
@@ -77,6 +77,7 @@ def build_transformer_model(
     values = {**(files.config or {}), **options}
     family, preset = _family(model, files, source, values)
     family = family.select(source.shapes if source else {}, values)
+    files = family.with_own_config(files, source.shapes if source else {})
     for key, value in preset.items():
         if options.setdefault(key, value) != value:
             raise ValueError(
@@ -94,6 +95,7 @@ def build_transformer_model(
     overrides = {canonical(k): v for k, v in options.items() if canonical(k) in fields}
     structure = {k: v for k, v in options.items() if canonical(k) not in fields}
     settings = _settings(family, files, source, overrides)
+    settings = family.review(settings, files, frozenset(overrides))
 
     transformer = family(settings, **structure)
     transformer.files = files

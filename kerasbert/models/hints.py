@@ -22,23 +22,24 @@ def for_report(report: LoadReport, source: TensorSource, transformer) -> list[st
     if object_graph:
         return [object_graph]
     family = recognize(source.shapes, transformer.config.extra)
-    if family is not None and not isinstance(transformer, find_model(family)[0]):
+    own = (transformer.family, *transformer.published_with)
+    if family is not None and find_model(family)[0].family not in own:
         found.append(
             f"the variables look like those of the family {family!r}: try model={family!r}."
         )
     found += transformer.hints(report, source.shapes)
     missing = [tensor for _, tensor in report.missing]
-    if missing and not any(_fits(name, source) for name in ("bert/", "electra/", "cls/")):
+    if missing and family is None and not (report.loaded or report.mismatched):
         found.append("no variable has a published name; the first in the file are "
                      f"{', '.join(list(source.shapes)[:3])}.")  # fmt: skip
-    if "bert/embeddings/token_type_embeddings" in missing:
+    if any(variable == "Embedding-Segment/embeddings" for variable, _ in report.missing):
         found.append("the file has no segment table: pass segment_vocab_size=0.")
-    for part, tensors, option in (
-        ("MLM head", "cls/predictions/", "with_mlm"),
-        ("next sentence head", "cls/seq_relationship/", "with_nsp"),
-        ("pooler", "bert/pooler/", "with_pool"),
+    for part, layers, option in (
+        ("MLM head", "MLM-", "with_mlm"),
+        ("next sentence head", "NSP-", "with_nsp"),
+        ("pooler", "Pooler-", "with_pool"),
     ):
-        if any(tensor.startswith(tensors) for tensor in missing):
+        if any(variable.startswith(layers) for variable, _ in report.missing):
             found.append(
                 f"this file has no {part}: it was left out when it was published, or removed by "
                 f"fine-tuning. Build without {option}, or take another release."
@@ -48,10 +49,6 @@ def for_report(report: LoadReport, source: TensorSource, transformer) -> list[st
                      "pretrained one.")  # fmt: skip
     found += _size_hints(report, transformer)
     return found
-
-
-def _fits(prefix: str, source: TensorSource) -> bool:
-    return any(name.startswith(prefix) for name in source.shapes)
 
 
 def _size_hints(report: LoadReport, transformer) -> list[str]:
@@ -74,7 +71,8 @@ def _size_hints(report: LoadReport, transformer) -> list[str]:
                 f"the segment table has {theirs[0]} rows, the config says "
                 f"{config.type_vocab_size}: pass type_vocab_size={theirs[0]}."
             )
-    blocks = [int(m[1]) for name, _ in report.unexpected if (m := re.search(r"layer_(\d+)/", name))]
+    numbers = (re.search(r"(?:block|layers?)[._]?(\d+)[/.]", name) for name, _ in report.unexpected)
+    blocks = [int(match[1]) for match in numbers if match]
     if blocks:
         found.append(
             f"the file has {max(blocks) + 1} blocks, the config says {config.num_hidden_layers}. "

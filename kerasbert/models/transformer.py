@@ -9,14 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from kerasbert.backend import dtype_policy, keras
+from kerasbert.checkpoints import huggingface
 from kerasbert.checkpoints.loading import open_tensors
-from kerasbert.checkpoints.mapping import NameTable
+from kerasbert.checkpoints.mapping import NameTable, Row, expand
 from kerasbert.checkpoints.report import LoadReport
 from kerasbert.checkpoints.source import CheckpointFiles, find_checkpoint
 from kerasbert.config import TransformerConfig
 from kerasbert.layers import AttentionMask
-from kerasbert.layers.activations import canonical_name
+from kerasbert.layers.activations import canonical_names
 from kerasbert.layers.masks import PATTERNS
+from kerasbert.layers.recompute import RecomputableLayer
 from kerasbert.models.weights import load_weights, save_weights_as_checkpoint
 
 
@@ -42,6 +44,8 @@ class Transformer:
         custom_position_ids: whether positions are a further input, ``Input-Position``.
         with_attention_mask: whether the mask is a further input, ``Input-Mask``; otherwise
             padding is known by its id.
+        recompute: whether attention and feed-forward layers forget their insides in training and
+            compute them again for the gradients: less memory, more time.
 
     Attributes:
         model: the ``keras.Model``, after :meth:`build`.
@@ -69,6 +73,7 @@ class Transformer:
         compound_tokens: Sequence | None = None,
         custom_position_ids: bool = False,
         with_attention_mask: bool = False,
+        recompute: bool = False,
     ):
         if application not in self.applications:
             raise ValueError(
@@ -89,6 +94,7 @@ class Transformer:
         self.compound_tokens = list(compound_tokens or [])
         self.custom_position_ids = custom_position_ids
         self.with_attention_mask = with_attention_mask
+        self.recompute = recompute
         self.config = self._with_kept_vocabulary(config)
         self.inputs: list = []
         self.outputs: list = []
@@ -124,14 +130,21 @@ class Transformer:
 
     @property
     def activation(self) -> str:
-        """The canonical name of the configured activation."""
-        name = self.config.hidden_act
-        return self.gelu if name == "gelu" else canonical_name(name)
+        """The canonical name of the configured activation, the first one of a gated pair."""
+        names = self.feed_forward_activation
+        return names if isinstance(names, str) else names[0]
+
+    @property
+    def feed_forward_activation(self) -> str | list[str]:
+        """The canonical name of the configured activation, or both names of a gated pair."""
+        return canonical_names(self.config.hidden_act, gelu=self.gelu)
 
     def layer(self, layer_class: type, name: str, **settings) -> keras.layers.Layer:
         """The layer of that name, made on first use and the same object afterwards."""
         if name not in self.layers:
             settings.setdefault("dtype", self.dtype_policy)
+            if issubclass(layer_class, RecomputableLayer):
+                settings.setdefault("recompute", self.recompute)
             shared = self._shared_layers.get(name)
             self.layers[name] = shared or layer_class(name=self.prefix + name, **settings)
         return self.layers[name]
@@ -155,10 +168,15 @@ class Transformer:
         self.model = keras.Model(inputs, outputs, name=self.name)
         return self.model
 
+    @property
+    def reads_segments(self) -> bool:
+        """Whether the segments are an input."""
+        return self.config.type_vocab_size > 0
+
     def make_inputs(self) -> list:
         """The model's inputs in their order: tokens, segments, positions, mask."""
         inputs = [self.input("Input-Token")]
-        if self.config.type_vocab_size > 0:
+        if self.reads_segments:
             inputs.append(self.input("Input-Segment"))
         if self.custom_position_ids:
             inputs.append(self.input("Input-Position"))
@@ -205,14 +223,19 @@ class Transformer:
     # `model_type` that its json may say.
     marks: ClassVar[tuple[str, ...]] = ()
     model_types: ClassVar[tuple[str, ...]] = ()
+    # The name of the json beside a saved checkpoint.
+    config_name: ClassVar[str] = "bert_config.json"
+    # Other families whose files hold this one's weights as well.
+    published_with: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def recognizes(cls, names: Iterable[str], config: Mapping[str, Any]) -> bool:
-        """Whether tensor names, or without tensors the json's values, are this family's."""
+        """Whether tensor names are this family's; where they do not tell, what the json says."""
         names = list(names)
-        if not names:
-            return config.get("model_type") in cls.model_types
-        return any(re.fullmatch(mark, name) for mark in cls.marks for name in names)
+        if any(re.fullmatch(mark, name) for mark in cls.marks for name in names):
+            return True
+        anonymous = not names or huggingface.ANONYMOUS in names
+        return anonymous and config.get("model_type") in cls.model_types
 
     @classmethod
     def select(
@@ -229,11 +252,58 @@ class Transformer:
         return cls
 
     @classmethod
+    def with_own_config(
+        cls, files: CheckpointFiles, shapes: Mapping[str, tuple[int, ...]]
+    ) -> CheckpointFiles:
+        """What was found, with the configuration that is meant for this class.
+
+        ELECTRA comes with one json for the discriminator and one for the generator.
+
+        Args:
+            files: what was found, with the best configuration that lay beside the checkpoint.
+            shapes: of the checkpoint's tensors; may be empty.
+        """
+        return files
+
+    @classmethod
     def infer_config(
         cls, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
     ) -> dict[str, Any]:
         """What a checkpoint's variables reveal, for what its json (also given) leaves out."""
         return {}
+
+    @classmethod
+    def review(
+        cls, config: TransformerConfig, files: CheckpointFiles, overrides: frozenset[str]
+    ) -> TransformerConfig:
+        """The configuration after a look at where it comes from; doubts about it are logged.
+
+        Args:
+            config: what was read, with the caller's word in it.
+            files: the files that it was read from.
+            overrides: fields that the caller set by hand.
+        """
+        return config
+
+    @classmethod
+    def rows(
+        cls,
+        table: NameTable,
+        config: TransformerConfig,
+        layers: Mapping[str, keras.layers.Layer],
+    ) -> list[Row]:
+        """A table's rows for a model, with the indices of blocks written out.
+
+        Args:
+            table: one of the family's.
+            config: says which blocks the checkpoint has.
+            layers: of the model, by unprefixed name.
+        """
+        return expand(table.rows, config.num_hidden_layers)
+
+    def unused_tensors(self, table: NameTable) -> list[str]:
+        """Regular expressions of tensors that this model has no use for."""
+        return []
 
     @classmethod
     def hints(cls, report: LoadReport, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 from kerasbert.backend import keras, tf, variable_path
 from kerasbert.checkpoints import google
 from kerasbert.checkpoints.loading import TensorSource, assign, bind
-from kerasbert.checkpoints.mapping import NameTable, TokenSelection, choose_table, expand, on_save
+from kerasbert.checkpoints.mapping import (
+    NameTable,
+    Op,
+    TokenSelection,
+    choose_table,
+    condition_rows,
+    on_save,
+)
 from kerasbert.checkpoints.report import LoadReport
 from kerasbert.config import TransformerConfig
 from kerasbert.models import hints, registry
@@ -74,9 +81,11 @@ def load_weights(
     """
     config = transformer.config
     table = choose_table(transformer.tables, source.shapes)
-    optional = list(table.optional)
-    if "num_hidden_layers" in overrides:
-        optional.append(_blocks_from(table, config.num_hidden_layers))
+    optional = [*table.optional, *transformer.unused_tensors(table)]
+    shortened = overrides & {"num_hidden_layers", "num_decoder_layers"}
+    if shortened:
+        first = min(getattr(config, name) for name in shortened)
+        optional.append(_blocks_from(table, first))
     if config.type_vocab_size == 0:
         optional += [
             re.escape(row.tensor)
@@ -88,9 +97,11 @@ def load_weights(
         "type_vocab_size": "Embedding-Segment",
     }
     tokens = TokenSelection(transformer.keep_tokens, transformer.compound_tokens)
+    variables = variables_by_path(transformer.layers)
+    rows = transformer.rows(table, config, transformer.layers)
     report, plan = bind(
-        variables_by_path(transformer.layers),
-        expand(table.rows, config.num_hidden_layers),
+        variables,
+        [*rows, *condition_rows(variables, rows)],
         source,
         tokens=tokens,
         optional=optional,
@@ -109,11 +120,14 @@ def load_weights(
 
 def _blocks_from(table: NameTable, first: int) -> str:
     """A regular expression of the tensors of blocks from ``first`` on."""
-    templates = {row.tensor for row in table.rows if "{i}" in row.tensor}
-    above = f"(?:{'|'.join(map(str, range(first, 1000)))})"
-    return "|".join(
-        re.escape(template).replace(re.escape("{i}"), above) for template in sorted(templates)
-    )
+    patterns = set()
+    for row in table.rows:
+        field = re.search(r"\{i[^}]*\}", row.tensor)  # {i} or {i:02d}
+        if field:
+            above = "|".join(field[0].format(i=i) for i in range(first, 1000))
+            before, after = row.tensor[: field.start()], row.tensor[field.end() :]
+            patterns.add(f"{re.escape(before)}(?:{above}){re.escape(after)}")
+    return "|".join(sorted(patterns))
 
 
 def save_weights_as_checkpoint(
@@ -148,17 +162,21 @@ def save_weights_as_checkpoint(
             that of the embedding. Nothing is written then.
     """
     layers = _layers_by_name(model, prefix)
-    family = _family_of(layers, prefix)
+    family = _family_of(model, layers, prefix)
     described = family.describe(layers)
     tokens = None if vocab is None else _tokens(vocab, described.vocab_size)
     variables = variables_by_path(layers)
     tensors = {}
-    for row in expand(family.tables[0].rows, described.num_hidden_layers):
+    rows = family.rows(family.tables[0], described, layers)
+    for row in [*rows, *condition_rows(variables, rows)]:
         if row.variable in variables:
             value = on_save(row.op, tf.convert_to_tensor(variables[row.variable]))
-            tensors[row.tensor] = value if dtype is None else tf.cast(value, dtype)
+            value = value if dtype is None else tf.cast(value, dtype)
+            if row.op is Op.STACKED and row.block > 0:
+                value = tf.concat([tensors[row.tensor], value], axis=0)
+            tensors[row.tensor] = value
     settings = dict(config) if config is not None else described.to_dict()
-    texts = {"bert_config.json": json.dumps(settings, indent=2, ensure_ascii=False) + "\n"}
+    texts = {family.config_name: json.dumps(settings, indent=2, ensure_ascii=False) + "\n"}
     if tokens is not None:
         texts["vocab.txt"] = "".join(f"{token or ''}\n" for token in tokens)
     target = Path(path).expanduser()
@@ -185,14 +203,18 @@ def _layers_by_name(model, prefix: str) -> dict[str, keras.layers.Layer]:
     return found
 
 
-def _family_of(layers: Mapping[str, keras.layers.Layer], prefix: str) -> type[Transformer]:
-    """The registered family whose rows name most of the layers."""
+def _family_of(model, layers: Mapping[str, keras.layers.Layer], prefix: str) -> type[Transformer]:
+    """The registered family that the token table names; of several, whose rows name most layers."""
+    if not isinstance(model, keras.layers.Layer):  # a Transformer
+        return type(model)
 
     def count(family):
         names = {row.variable.split("/")[0].replace("{i}", "0") for row in family.tables[0].rows}
         return len(names & layers.keys())
 
-    best = max(registry.families(), key=count)
+    named = getattr(layers.get("Embedding-Token"), "family", None)
+    families = registry.families()
+    best = max([f for f in families if f.family == named] or families, key=count)
     if count(best) < 3:
         where = f" under the prefix {prefix!r}" if prefix else ""
         raise ValueError(
@@ -254,4 +276,4 @@ def _write_archive(
 def describe(model, prefix: str = "") -> TransformerConfig:
     """The configuration that a model's layers amount to."""
     layers = _layers_by_name(model, prefix)
-    return _family_of(layers, prefix).describe(layers)
+    return _family_of(model, layers, prefix).describe(layers)

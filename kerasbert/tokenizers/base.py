@@ -31,8 +31,6 @@ class BaseTokenizer(abc.ABC):
         start_id, end_id, unk_id, pad_id, mask_id: ids of the special tokens, or None.
     """
 
-    padding_side = "right"
-
     def __init__(
         self,
         tokens: Sequence[str | None],
@@ -92,7 +90,10 @@ class BaseTokenizer(abc.ABC):
 
     @property
     def template(self) -> Template:
-        """The ids of the special tokens around a text and a pair of texts."""
+        """What stands around a text and a pair of texts; subclasses of other families override it.
+
+        Asked in every call, so that it follows the special tokens: keep it cheap.
+        """
         start = () if self.start_id is None else (self.start_id,)
         end = () if self.end_id is None else (self.end_id,)
         return Template(start, end, end)
@@ -138,9 +139,7 @@ class BaseTokenizer(abc.ABC):
             TypeError: something in the batch is not a text; the message says where.
             ValueError: the arguments do not fit each other.
         """
-        shape = Shape(
-            max_length, truncation, padding, pad_to_multiple_of, truncate_from, self.padding_side
-        )
+        shape = Shape(max_length, truncation, padding, pad_to_multiple_of, truncate_from)
         if return_tensors not in ("np", "tf", None):
             raise ValueError(f'return_tensors must be "np", "tf" or None, got {return_tensors!r}.')
         if isinstance(texts, (str, bytes)):
@@ -239,8 +238,8 @@ class BaseTokenizer(abc.ABC):
     def _ids_with_specials(self, text: str | bytes | Sequence[str]) -> list[int]:
         if not isinstance(text, (str, bytes)) and isinstance(text, Sequence):
             return self.tokens_to_ids(text)
-        start, _, end = self.template
-        return [*start, *self._encode_text(as_text(text)), *end]
+        template = self.template
+        return [*template.start, *self._encode_text(as_text(text)), *template.end]
 
     # Tokens and ids.
 

@@ -75,7 +75,8 @@ class TokenizerLayer(keras.layers.Layer):
         first, second = inputs if pair else (inputs, None)
         first = self._encode(first)
         second = self._encode(second) if pair else None
-        start, between, end = self.tokenizer.template
+        template = self.tokenizer.template
+        start, between, end = template.start, template.between, template.end
         if self.max_length is not None:
             special = self.tokenizer.template.count(pair)
             room = self.max_length - special

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,16 +16,48 @@ _NO_PADDING_TOKEN = (
 )
 
 
-class Template(NamedTuple):
-    """The special tokens around one text (``start A end``) or two (``start A between B end``)."""
+@dataclass(frozen=True)
+class Template:
+    """What stands around one text (``start A end``) or two (``start A between B end``).
+
+    Attributes:
+        start: ids of the special tokens before the first text; they have its segment id.
+        between: ids of those after the first of two texts; they have the first text's segment id.
+        end: ids of those after the last text.
+        segments: the segment ids of the first and of the second text.
+        end_segments: the segment id of each token of ``end``; None is that of the text before it.
+            Empty stands for None throughout.
+        pad_segment: the segment id of padding.
+        padding_side: "right" or "left".
+    """
 
     start: tuple[int, ...] = ()
     between: tuple[int, ...] = ()
     end: tuple[int, ...] = ()
+    segments: tuple[int, int] = (0, 1)
+    end_segments: tuple[int | None, ...] = ()
+    pad_segment: int = 0
+    padding_side: str = "right"
+
+    def __post_init__(self):
+        if self.padding_side not in ("right", "left"):
+            raise ValueError(f'padding_side must be "right" or "left", got {self.padding_side!r}.')
+        if self.end_segments and len(self.end_segments) != len(self.end):
+            raise ValueError(
+                f"end_segments must name a segment id (or None) for each of the {len(self.end)} "
+                f"tokens of end, got {self.end_segments!r}."
+            )
 
     def count(self, is_pair: bool) -> int:
         """How many tokens the template adds."""
         return len(self.start) + len(self.end) + (len(self.between) if is_pair else 0)
+
+    def segments_of_end(self, is_pair: bool) -> tuple[int, ...]:
+        """The segment id of each token of ``end``."""
+        own = self.segments[is_pair]
+        if not self.end_segments:
+            return (own,) * len(self.end)
+        return tuple(own if segment is None else segment for segment in self.end_segments)
 
 
 @dataclass(frozen=True)
@@ -39,7 +70,6 @@ class Shape:
         padding: True or "longest": to the longest row; "max_length"; False: none.
         multiple_of: round the padded length up to a multiple of this.
         truncate_from: "right" or "left": the side that loses tokens.
-        padding_side: "right" or "left": the side that gains them.
     """
 
     max_length: int | None = None
@@ -47,7 +77,6 @@ class Shape:
     padding: str | bool = True
     multiple_of: int | None = None
     truncate_from: str = "right"
-    padding_side: str = "right"
 
     def __post_init__(self):
         def check(name, value, allowed):
@@ -57,7 +86,6 @@ class Shape:
         check("truncation", self.truncation, (True, False, *TRUNCATION))
         check("padding", self.padding, (True, False, "longest", "max_length"))
         check("truncate_from", self.truncate_from, ("right", "left"))
-        check("padding_side", self.padding_side, ("right", "left"))
         for name in ("max_length", "multiple_of"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
@@ -147,47 +175,49 @@ def assemble(
         pad_id: id of the padding token; may be None when nothing is to be padded.
 
     Returns:
-        ``token_ids``, ``segment_ids`` (0 up to the end of ``between``, then 1) and
-        ``attention_mask`` (1 for tokens, 0 for padding), int32 (rows, length); and, when ``first``
-        has them, ``offsets``, int32 (rows, length, 2). Lists of one array per row instead of
-        arrays when ``shape.padding`` is False.
+        ``token_ids``, ``segment_ids`` (as the template says) and ``attention_mask`` (1 for tokens,
+        0 for padding), int32 (rows, length); and, when ``first`` has them, ``offsets``, int32
+        (rows, length, 2), and ``word_ids``, int32 (rows, length), -1 where there is no text. Lists
+        of one array per row instead of arrays when ``shape.padding`` is False.
     """
-    special = template.count(second is not None)
+    is_pair = second is not None
+    special = template.count(is_pair)
     kept, kept_second = shape.keep(
         first.lengths, None if second is None else second.lengths, special
     )
-    head = len(template.start) + kept
-    if second is None:
-        head, tail = head + len(template.end), np.zeros_like(kept)
-    else:
-        head, tail = head + len(template.between), kept_second + len(template.end)
-    lengths = head + tail
+    head = len(template.start) + kept + (len(template.between) if is_pair else 0)
+    tail = kept_second if is_pair else np.zeros_like(kept)
+    lengths = head + tail + len(template.end)
     width = shape.width(int(lengths.max(initial=0)))
     widths = np.full_like(lengths, width) if shape.padding else lengths
     pads = widths - lengths
     if pad_id is None and pads.any():
         raise ValueError(_NO_PADDING_TOKEN)
 
-    on_left = shape.padding_side == "left"
+    segments = [(head, template.segments[0]), (tail, template.segments[1])]
+    segments += [(np.ones_like(head), segment) for segment in template.segments_of_end(is_pair)]
+    on_left = template.padding_side == "left"
+
+    def with_padding(runs, fill):
+        return _runs([(pads, fill), *runs] if on_left else [*runs, (pads, fill)])
+
     row_at = np.cumsum(widths) - widths + (pads if on_left else 0)
     size = int(widths.sum())
     out = {
         "token_ids": np.full(size, pad_id or 0, np.int32),
-        "segment_ids": _runs(
-            [(pads, 0), (head, 0), (tail, 1)] if on_left else [(head, 0), (tail, 1), (pads, 0)]
-        ),
-        "attention_mask": _runs(
-            [(pads, 0), (lengths, 1)] if on_left else [(lengths, 1), (pads, 0)]
-        ),
+        "segment_ids": with_padding(segments, template.pad_segment),
+        "attention_mask": with_padding([(lengths, 1)], 0),
     }
     if first.starts is not None:
         out["offsets"] = np.zeros((size, 2), np.int32)
+    if first.words is not None:
+        out["word_ids"] = np.full(size, -1, np.int32)
 
     at = row_at
     for source, count, ids in (
         (None, 0, template.start),
         (first, kept, ()),
-        (None, 0, template.between if second is not None else ()),
+        (None, 0, template.between if is_pair else ()),
         (second, kept_second, ()),
         (None, 0, template.end),
     ):
@@ -223,26 +253,33 @@ def assemble_one(
     Returns:
         Lists: ``token_ids``, ``segment_ids`` and ``attention_mask``.
     """
-    paired = second is not None
+    is_pair = second is not None
     count, count_second = shape.keep(
-        len(first), len(second) if paired else None, template.count(paired), min, max
+        len(first), len(second) if is_pair else None, template.count(is_pair), min, max
     )
 
     def kept(ids, count):
         return ids[:count] if shape.truncate_from == "right" else ids[len(ids) - count :]
 
-    head = [*template.start, *kept(first, count), *(template.between if paired else template.end)]
-    tail = [*kept(second, count_second), *template.end] if paired else []
-    length = len(head) + len(tail)
+    ids = [*template.start, *kept(first, count)]
+    segments = [template.segments[0]] * len(ids)
+    if is_pair:
+        ids += template.between
+        segments += [template.segments[0]] * len(template.between)
+        ids += kept(second, count_second)
+        segments += [template.segments[1]] * count_second
+    ids += template.end
+    segments += template.segments_of_end(is_pair)
+    length = len(ids)
     pads = shape.width(length) - length if shape.padding else 0
     if pads and pad_id is None:
         raise ValueError(_NO_PADDING_TOKEN)
     rows = {
-        "token_ids": (head + tail, pad_id),
-        "segment_ids": ([0] * len(head) + [1] * len(tail), 0),
+        "token_ids": (ids, pad_id),
+        "segment_ids": (segments, template.pad_segment),
         "attention_mask": ([1] * length, 0),
     }
-    if shape.padding_side == "left":
+    if template.padding_side == "left":
         return {name: [fill] * pads + row for name, (row, fill) in rows.items()}
     return {name: row + [fill] * pads for name, (row, fill) in rows.items()}
 
@@ -255,7 +292,7 @@ def _runs(parts: Sequence[tuple[np.ndarray, int]]) -> np.ndarray:
 
 
 def _copy(source: Ragged, count: np.ndarray, at: np.ndarray, out: dict, from_end: bool) -> None:
-    """Copies ``count`` tokens of each row of ``source`` to place ``at`` of the outputs."""
+    """Copies ``count`` tokens of each row of ``source`` to place ``at`` in the outputs."""
     begin = source.splits[:-1] + (source.lengths - count if from_end else 0)
     within = np.arange(int(count.sum()))
     before = np.cumsum(count) - count
@@ -265,3 +302,5 @@ def _copy(source: Ragged, count: np.ndarray, at: np.ndarray, out: dict, from_end
     if "offsets" in out:
         out["offsets"][place, 0] = source.starts[taken]
         out["offsets"][place, 1] = source.ends[taken]
+    if "word_ids" in out:
+        out["word_ids"][place] = source.words[taken]

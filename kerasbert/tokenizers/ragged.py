@@ -17,12 +17,15 @@ class Ragged(NamedTuple):
         splits: int64, (number of rows + 1,): row i is ``ids[splits[i]:splits[i + 1]]``.
         starts: int32 like ``ids``, in characters of the original text; None when not asked for.
         ends: the same, one past the last character.
+        words: int32 like ``ids``: which word of its row's text a token belongs to, counted from 0;
+            None when not asked for.
     """
 
     ids: np.ndarray
     splits: np.ndarray
     starts: np.ndarray | None = None
     ends: np.ndarray | None = None
+    words: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -35,8 +38,9 @@ class Ragged(NamedTuple):
         ids: Sequence[Sequence[int]],
         starts: Sequence[Sequence[int]] | None = None,
         ends: Sequence[Sequence[int]] | None = None,
+        words: Sequence[Sequence[int]] | None = None,
     ) -> Ragged:
-        """From lists of ids, and, if given, lists of starts and of ends of the same lengths."""
+        """From lists of ids, and, if given, lists of starts, ends and words of the same lengths."""
         splits = np.zeros(len(ids) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, ids), np.int64, len(ids)), out=splits[1:])
 
@@ -45,7 +49,7 @@ class Ragged(NamedTuple):
                 return None
             return np.fromiter(chain.from_iterable(rows), np.int32, splits[-1])
 
-        return cls(flat(ids), splits, flat(starts), flat(ends))
+        return cls(flat(ids), splits, flat(starts), flat(ends), flat(words))
 
     @classmethod
     def concatenate(cls, parts: Iterable[Ragged]) -> Ragged:
@@ -64,4 +68,5 @@ class Ragged(NamedTuple):
             splits,
             joined([part.starts for part in parts]),
             joined([part.ends for part in parts]),
+            joined([part.words for part in parts]),
         )

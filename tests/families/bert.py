@@ -50,17 +50,17 @@ def golden_cases() -> list[Case]:
 def compare(case: Case, **options) -> float:
     """The largest absolute difference between our outputs and the recorded ones."""
     if case.kind == "google":
-        return _compare_google(case, options)
+        return compare_google(case, **options)
     return compare_bert4keras(case, **options)
 
 
-def _compare_google(case: Case, options: dict) -> float:
+def compare_google(case: Case, model: str = "bert", **options) -> float:
     """Every layer, the pooled vector and both heads against Google's own graph."""
     values, arrays = json.loads(case.record.read_text()), np.load(case.arrays)
     options = {"hidden_act": gelu_option(values.get("gelu"), values["config"]), **options}
     inputs = [arrays["input_ids"], arrays["segment_ids"]]
     path = checkpoint_of(case)
-    built = build_transformer_model(checkpoint=path, model="bert", with_pool=True, **options)
+    built = build_transformer_model(checkpoint=path, model=model, with_pool=True, **options)
     names = sorted(
         (name for name in arrays.files if name.startswith("encoder_layer_")),
         key=lambda name: int(name.rsplit("_", 1)[1]),
@@ -75,7 +75,7 @@ def _compare_google(case: Case, options: dict) -> float:
     worst = max(distance(ours, arrays[name]) for ours, name in zip(outputs, recorded))
     if "mlm_logits" in arrays.files:
         built = build_transformer_model(
-            checkpoint=path, model="bert", with_nsp="linear", with_mlm="linear", **options
+            checkpoint=path, model=model, with_nsp="linear", with_mlm="linear", **options
         )
         nsp, mlm = built(inputs)
         positions = arrays["masked_lm_positions"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -197,7 +199,9 @@ def test_a_tokenizer_of_another_kind_needs_little():
     """What SentencePiece and byte-level BPE will reuse: batches come from ``_encode_text``."""
 
     class Letters(BaseTokenizer):
-        padding_side = "left"
+        @property
+        def template(self):
+            return replace(super().template, padding_side="left")
 
         def _encode_with_offsets(self, text):
             ids = self.tokens_to_ids(text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasbert.tokenizers.padding import Shape, Template, assemble, longest_first
+from kerasbert.tokenizers.padding import Shape, Template, assemble, assemble_one, longest_first
 from kerasbert.tokenizers.ragged import Ragged
 
 BERT = Template((101,), (102,), (102,))
@@ -48,9 +50,10 @@ def test_assemble_equals_the_loop(firsts, data, paired, max_length, padding, mul
     seconds = data.draw(st.lists(row, min_size=size, max_size=size)) if paired else None
     if padding == "max_length" and max_length is None:
         padding = True
-    shape = Shape(max_length, True, padding, multiple, cut, side)
+    shape = Shape(max_length, True, padding, multiple, cut)
+    template = replace(BERT, padding_side=side)
     second = None if seconds is None else Ragged.from_rows(seconds)
-    found = assemble(Ragged.from_rows(firsts), second, BERT, shape, 0)
+    found = assemble(Ragged.from_rows(firsts), second, template, shape, 0)
 
     expected = []
     for at, ids in enumerate(firsts):
@@ -138,8 +141,64 @@ def test_templates_of_other_models():
     assert assemble(first, second, roberta, Shape(), 1)["token_ids"].tolist() == [
         [0, 1, 2, 2, 11, 2]
     ]
-    xlnet = Template((), (4,), (4, 3))
-    shape = Shape(8, padding="max_length", padding_side="left")
-    assert assemble(first, second, xlnet, shape, 5)["token_ids"].tolist() == [
-        [5, 5, 5, 1, 4, 11, 4, 3]
-    ]
+    xlnet = Template((), (4,), (4, 3), (0, 1), (None, 2), 4, "left")
+    shape = Shape(8, padding="max_length")
+    found = assemble(first, second, xlnet, shape, 5)
+    assert found["token_ids"].tolist() == [[5, 5, 5, 1, 4, 11, 4, 3]]
+    assert found["segment_ids"].tolist() == [[4, 4, 4, 0, 0, 1, 1, 2]]
+    assert found["attention_mask"].tolist() == [[0, 0, 0, 1, 1, 1, 1, 1]]
+    found = assemble(first, None, xlnet, Shape(4, padding="max_length"), 5)
+    assert found["token_ids"].tolist() == [[5, 1, 4, 3]]
+    assert found["segment_ids"].tolist() == [[4, 0, 0, 2]]
+    t5 = Template((), (1,), (1,), segments=(0, 0))
+    assert assemble(first, second, t5, Shape(), 0)["segment_ids"].tolist() == [[0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"padding_side": "top"}, "padding_side must be"),
+        ({"end": (1, 2), "end_segments": (0,)}, "for each of the 2 tokens of end"),
+    ],
+)
+def test_bad_templates(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Template(**settings)
+
+
+SPECIALS = st.lists(st.integers(100, 105), max_size=2).map(tuple)
+
+
+@st.composite
+def templates(draw):
+    end = draw(SPECIALS)
+    segments = st.tuples(*[st.sampled_from([None, 0, 1, 2]) for _ in end])
+    return Template(
+        draw(SPECIALS),
+        draw(SPECIALS),
+        end,
+        draw(st.sampled_from([(0, 1), (0, 0)])),
+        draw(st.one_of(st.just(()), segments)),
+        draw(st.sampled_from([0, 4])),
+        draw(st.sampled_from(["left", "right"])),
+    )
+
+
+@given(
+    template=templates(),
+    first=st.lists(st.integers(1, 9), max_size=6),
+    second=st.one_of(st.none(), st.lists(st.integers(11, 19), max_size=6)),
+    max_length=st.one_of(st.none(), st.integers(6, 12)),
+    padding=st.sampled_from([True, False]),
+)
+def test_one_row_equals_a_batch_of_it(template, first, second, max_length, padding):
+    shape = Shape(max_length, padding=padding, multiple_of=4)
+    batch = assemble(
+        Ragged.from_rows([first]),
+        None if second is None else Ragged.from_rows([second]),
+        template,
+        shape,
+        7,
+    )
+    one = assemble_one(first, second, template, shape, 7)
+    assert {name: rows[0].tolist() for name, rows in batch.items()} == one
