@@ -2,9 +2,9 @@
 
     python docs/measure_large_model.py [--layers 36] [--folder DIR]
 
-The checkpoint is made on the spot: the published names and shapes in three shards, every value 0 but
-each tensor's first, so that the files take hardly any disk space. It is loaded in a process of its
-own, and deleted.
+The checkpoint is made on the spot: the published names and shapes in three shards, every value 0
+but each tensor's first, so that the files take hardly any disk space. It is loaded in a process of
+its own, and deleted.
 """
 
 import argparse

@@ -63,14 +63,19 @@ def bind(
         The report, and the plan: for each tensor to be read, its rows and variables.
 
     Raises:
-        KeyError: when a variable has no row: a mistake in the family's table.
+        ValueError: when a variable has no row: an option that no file of this family has.
     """
     by_variable = {row.variable: row for row in rows}
     # All or none: a part of them is as wrong as a part of the others.
     optional_there = any(row.optional and row.tensor in source.shapes for row in rows)
     report, plan = LoadReport(), {}
     for path, variable in variables.items():
-        row = by_variable[path]
+        row = by_variable.get(path)
+        if row is None:
+            raise ValueError(
+                f"the files of this family have no name for {path}: no released checkpoint holds "
+                "it. Build without the option that it comes from, or without a checkpoint."
+            )
         shape = source.shapes.get(row.tensor)
         if shape is None:
             if row.optional and not optional_there:

@@ -18,7 +18,7 @@ from kerasbert.checkpoints.mapping import NameTable, Op, Row, choose_table, dens
 from kerasbert.checkpoints.report import LoadReport
 from kerasbert.checkpoints.source import CheckpointFiles
 from kerasbert.layers import SharedSelfAttention
-from kerasbert.models import bert
+from kerasbert.models import bert, bert_names
 from kerasbert.models.albert_config import (
     AlbertConfig,
     doubt_number_of_layers,
@@ -45,7 +45,7 @@ _COPIES = r"bert/encoder/transformer/.*/(kernel|bias|beta|gamma)_\d+"
 GOOGLE = NameTable(
     "google",
     (
-        *(row for row in bert.ROWS if "{i}" not in row.variable),
+        *(row for row in bert_names.ROWS if "{i}" not in row.variable),
         *dense(f"{_ATTENTION}/query", f"{_GROUP}/attention_1/self/query"),
         *dense(f"{_ATTENTION}/key", f"{_GROUP}/attention_1/self/key"),
         *dense(f"{_ATTENTION}/value", f"{_GROUP}/attention_1/self/value"),

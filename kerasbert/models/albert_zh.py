@@ -16,7 +16,7 @@ from kerasbert.backend import keras
 from kerasbert.checkpoints.mapping import NameTable, Row
 from kerasbert.config import ConfigError
 from kerasbert.layers import FactorizedEmbedding
-from kerasbert.models import bert
+from kerasbert.models import bert_names
 from kerasbert.models.albert import ALBERT
 from kerasbert.models.albert_config import AlbertConfig
 
@@ -53,7 +53,7 @@ class AlbertZhConfig(AlbertConfig):
 
 def _google_rows() -> tuple[Row, ...]:
     rows = [Row("Embedding-Token/projection", PROJECTION)]
-    for row in bert.ROWS:
+    for row in bert_names.ROWS:
         if not row.variable.startswith("Embedding-Mapping/"):
             row = dataclasses.replace(row, tensor=row.tensor.replace("layer_{i}", "layer_shared"))
             rows.append(row)
@@ -104,7 +104,7 @@ class EarlyALBERTZh(ALBERT):
             return super().sublayer(x, function, name)
         return self.add(x, function(self.normalize(x, f"{name}-PreNorm"), name), name)
 
-    tables = (NameTable("google", _google_rows(), optional=bert.BERT.tables[0].optional),)
+    tables = (NameTable("google", _google_rows(), optional=bert_names.TABLES[0].optional),)
     marks = (PROJECTION,)
     model_types = ()
 

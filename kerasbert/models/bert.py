@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from kerasbert.backend import keras
-from kerasbert.checkpoints import huggingface
-from kerasbert.checkpoints.mapping import NameTable, Op, Row, choose_table, dense, norm
+from kerasbert.checkpoints.mapping import NameTable, choose_table
 from kerasbert.config import ConfigError, TransformerConfig
 from kerasbert.layers import (
     Activation,
@@ -29,34 +28,9 @@ from kerasbert.layers import (
     MultiHeadSelfAttention,
     PositionEmbedding,
 )
+from kerasbert.models.bert_names import TABLES
 from kerasbert.models.sizes import revealed_sizes
 from kerasbert.models.transformer import Transformer
-
-_BLOCK, _LAYER = "Transformer-{i}", "bert/encoder/layer_{i}"
-
-# Our variables and the names of the released checkpoints.
-ROWS = (
-    Row("Embedding-Token/embeddings", "bert/embeddings/word_embeddings", Op.TOKENS),
-    Row("Embedding-Segment/embeddings", "bert/embeddings/token_type_embeddings"),
-    Row("Embedding-Position/embeddings", "bert/embeddings/position_embeddings"),
-    *norm("Embedding-Norm", "bert/embeddings/LayerNorm"),
-    *dense("Embedding-Mapping", "bert/encoder/embedding_hidden_mapping_in"),
-    *dense(f"{_BLOCK}-MultiHeadSelfAttention/query", f"{_LAYER}/attention/self/query"),
-    *dense(f"{_BLOCK}-MultiHeadSelfAttention/key", f"{_LAYER}/attention/self/key"),
-    *dense(f"{_BLOCK}-MultiHeadSelfAttention/value", f"{_LAYER}/attention/self/value"),
-    *dense(f"{_BLOCK}-MultiHeadSelfAttention/output", f"{_LAYER}/attention/output/dense"),
-    *norm(f"{_BLOCK}-MultiHeadSelfAttention-Norm", f"{_LAYER}/attention/output/LayerNorm"),
-    *dense(f"{_BLOCK}-FeedForward/intermediate", f"{_LAYER}/intermediate/dense"),
-    *dense(f"{_BLOCK}-FeedForward/gate", f"{_LAYER}/intermediate/gate"),  # in none published
-    *dense(f"{_BLOCK}-FeedForward/output", f"{_LAYER}/output/dense"),
-    *norm(f"{_BLOCK}-FeedForward-Norm", f"{_LAYER}/output/LayerNorm"),
-    *dense("Pooler-Dense", "bert/pooler/dense"),
-    Row("NSP-Proba/kernel", "cls/seq_relationship/output_weights", Op.TRANSPOSE),
-    Row("NSP-Proba/bias", "cls/seq_relationship/output_bias"),
-    *dense("MLM-Dense", "cls/predictions/transform/dense"),
-    *norm("MLM-Norm", "cls/predictions/transform/LayerNorm"),
-    Row("MLM-Bias/bias", "cls/predictions/output_bias", Op.TOKENS),
-)
 
 
 class BERT(Transformer):
@@ -332,18 +306,7 @@ class BERT(Transformer):
 
     # ---- checkpoints ----------------------------------------------------------------------------
 
-    tables = (
-        NameTable(
-            "google",
-            ROWS,
-            optional=(
-                r"bert/pooler/dense/(kernel|bias)",
-                r"cls/.*",  # heads not asked for, RBT4's extra one among them
-                r"output_(weights|bias)",  # the head of Google's fine-tuned classifiers
-            ),
-        ),
-        huggingface.bert_table("bert."),
-    )
+    tables = TABLES
     marks = (r"bert/embeddings/position_embeddings", r"bert\.embeddings\.position_embeddings\..*")
     model_types = ("bert",)
 

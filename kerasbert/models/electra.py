@@ -17,7 +17,7 @@ from kerasbert.checkpoints.mapping import NameTable, Op, Row, choose_table, dens
 from kerasbert.checkpoints.report import LoadReport
 from kerasbert.checkpoints.source import CheckpointFiles
 from kerasbert.layers import Dense
-from kerasbert.models import bert
+from kerasbert.models import bert, bert_names
 from kerasbert.models.electra_config import KNOWN_HEADS, files_for
 from kerasbert.models.sizes import revealed_sizes
 
@@ -32,7 +32,7 @@ def _google(scope: str, *heads: Row) -> tuple[Row, ...]:
     def renamed(part: str, root: str) -> tuple[Row, ...]:
         return tuple(
             dataclasses.replace(row, tensor=root + row.tensor[len("bert") :])
-            for row in _without_mapping(bert.ROWS)
+            for row in _without_mapping(bert_names.ROWS)
             if row.tensor.startswith(f"bert/{part}/")
         )
 

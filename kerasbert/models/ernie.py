@@ -16,7 +16,7 @@ from kerasbert.checkpoints import huggingface
 from kerasbert.checkpoints.mapping import NameTable, Op, Row
 from kerasbert.config import ConfigError, TransformerConfig
 from kerasbert.layers import Add, ConstantEmbedding, Embedding
-from kerasbert.models import bert
+from kerasbert.models import bert_names
 from kerasbert.models.bert import BERT
 
 
@@ -106,7 +106,7 @@ class ERNIE(BERT):
     tables = (
         NameTable(
             "google",
-            (*bert.ROWS, Row("Embedding-Task/embeddings", "bert/embeddings/task_type_embeddings")),
+            (*bert_names.ROWS, Row("Embedding-Task/embeddings", "bert/embeddings/task_type_embeddings")),
             (r"bert/pooler/dense/(kernel|bias)", r"cls/.*"),
         ),
         huggingface.bert_table(

@@ -12,7 +12,7 @@ from kerasbert.checkpoints import huggingface
 from kerasbert.checkpoints.mapping import NameTable, Op, Row
 from kerasbert.config import TransformerConfig
 from kerasbert.layers import Dense, Embedding
-from kerasbert.models import bert
+from kerasbert.models import bert_names
 from kerasbert.models.bert import BERT
 
 
@@ -58,7 +58,7 @@ class RemBERT(BERT):
         NameTable(
             "google",
             (
-                *bert.ROWS,
+                *bert_names.ROWS,
                 Row("MLM-Embedding/embeddings", "cls/predictions/output_embedding", Op.TOKENS),
             ),
             (r"bert/pooler/dense/(kernel|bias)", r"cls/.*", r".*output_embedding.*"),

@@ -19,7 +19,7 @@ from kerasbert.checkpoints import huggingface
 from kerasbert.checkpoints.mapping import NameTable, Op, Row, choose_table, norm
 from kerasbert.config import TransformerConfig
 from kerasbert.layers import ConstantEmbedding, PaddedPositionEmbedding
-from kerasbert.models import bert
+from kerasbert.models import bert_names
 from kerasbert.models.bert import BERT
 
 logger = logging.getLogger("kerasbert")
@@ -59,7 +59,7 @@ def _google_rows() -> tuple[Row, ...]:
     """BERT's rows under a root of their own: no RoBERTa was released in Google's format."""
     return tuple(
         dataclasses.replace(row, tensor=re.sub("^bert/", "roberta/", row.tensor))
-        for row in bert.ROWS
+        for row in bert_names.ROWS
     )
 
 
