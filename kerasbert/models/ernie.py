@@ -106,7 +106,10 @@ class ERNIE(BERT):
     tables = (
         NameTable(
             "google",
-            (*bert_names.ROWS, Row("Embedding-Task/embeddings", "bert/embeddings/task_type_embeddings")),
+            (
+                *bert_names.ROWS,
+                Row("Embedding-Task/embeddings", "bert/embeddings/task_type_embeddings"),
+            ),
             (r"bert/pooler/dense/(kernel|bias)", r"cls/.*"),
         ),
         huggingface.bert_table(

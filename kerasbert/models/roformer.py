@@ -185,7 +185,11 @@ class RoFormerV2(RoFormer):
         NameTable(
             "google",
             (
-                *(row for row in bert_names.ROWS if row.variable.endswith(("/embeddings", "/kernel"))),
+                *(
+                    row
+                    for row in bert_names.ROWS
+                    if row.variable.endswith(("/embeddings", "/kernel"))
+                ),
                 # No release has narrower embeddings; this is the name that BERT would use.
                 Row("Output-Mapping/kernel", "cls/predictions/transform/dense/kernel"),
             ),
