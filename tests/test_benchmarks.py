@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import math
@@ -18,7 +19,7 @@ if not (ROOT / "benchmarks" / "specs.py").exists():
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as command_line  # noqa: E402
-from benchmarks import report, specs, texts, weights  # noqa: E402
+from benchmarks import report, specs, texts, vocabularies, weights  # noqa: E402
 from benchmarks.cases import Case  # noqa: E402
 from benchmarks.settings import Settings, default_interpreters  # noqa: E402
 from benchmarks.workers import Worker, WorkerError, interleave  # noqa: E402
@@ -249,12 +250,36 @@ def test_long_texts_are_long():
         assert sum(map(len, made)) >= 10_000
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize("variant", specs.ROWS["tokenise"].variants)
-def test_no_set_repeats_another(variant):
-    sets = texts.text_sets(variant, None, 20_000, count=3)
+def test_no_set_repeats_another(variant, language):
+    sets = texts.text_sets(variant, None, 20_000, count=3, language=language)
     assert len({text for one in sets for text in one}) == sum(map(len, sets))
     characters = 1000 if variant == "single_call" else 20_000
     assert all(sum(map(len, one)) >= characters for one in sets)
+
+
+def test_english_texts_come_from_a_folder(tmp_path):
+    (tmp_path / "english.txt").write_text("All of it,\nword by word. " * 99, encoding="utf-8")
+    (found,) = texts.text_sets("questions", tmp_path, 1000, count=1, language="en")
+    assert set(" ".join(found).split()) >= {"All", "of", "it,", "word", "by", "word."}
+    with pytest.raises(ValueError, match="too few texts"):
+        texts.text_sets("questions", tmp_path, 9000, count=1, language="en")
+
+
+def test_made_up_tokenizers_can_be_used(tmp_path, monkeypatch):
+    pytest.importorskip("tokenizers")
+    pytest.importorskip("sentencepiece")
+    from kerasbert.tokenizers import Tokenizer
+
+    learn = functools.partial(vocabularies.learn_bpe, 400)
+    monkeypatch.setattr(vocabularies, "learn_bpe", lambda size: learn())
+    vocabularies.write_all(tmp_path, None)
+    for name, language in (("roberta", "en"), ("xlnet", "zh")):
+        tokenizer = Tokenizer.from_pretrained(tmp_path / name)
+        (made,) = texts.text_sets("questions", None, 500, count=1, language=language)
+        ids = tokenizer(made, padding=False, return_tensors=None)["token_ids"]
+        assert max(map(max, ids)) > 50 and all(tokenizer.unk_id not in row for row in ids)
 
 
 def test_too_little_data_is_said(tmp_path):

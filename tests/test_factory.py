@@ -18,6 +18,7 @@ from kerasbert import (
 from kerasbert.backend import keras
 from kerasbert.models import registry
 from kerasbert.models.bert import BERT
+from kerasbert.models.registry import recognize
 from tests.tiny import CONFIG, bert_tensors, inputs, write_checkpoint
 
 TENSORS = bert_tensors()
@@ -250,6 +251,32 @@ def test_third_parties_can_register_a_family():
         assert build(model=Mine).output_shape == (None, None, 16)
     finally:
         registry._FAMILIES.pop("mine")
+
+
+def test_a_family_that_does_not_say_which_files_are_its_own_claims_none():
+    class Mine(BERT):
+        family = "mine"
+
+    register_model("mine", Mine)
+    try:
+        assert recognize(("bert/embeddings/position_embeddings",), {}) == "bert"
+        assert recognize((), {"model_type": "bert"}) == "bert"
+    finally:
+        registry._FAMILIES.pop("mine")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "family"),
+    [
+        ("deberta.encoder.rel_embeddings.weight", "DeBERTa"),
+        ("distilbert.transformer.layer.0.attention.q_lin.weight", "DistilBERT"),
+        ("h.0.attn.c_attn.weight", "GPT-2"),
+    ],
+)
+@pytest.mark.parametrize("model", [None, "bert"])
+def test_architectures_that_are_not_built_here_are_named(tensor, family, model):
+    with pytest.raises(ValueError, match=rf"{family}.*does not build"):
+        build_transformer_model(CONFIG, {tensor: np.zeros(2)}, model)
 
 
 def test_layer_names_are_those_of_bert4keras():

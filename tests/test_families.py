@@ -65,16 +65,19 @@ def squared_error(y_true, y_pred):
 @pytest.mark.parametrize("options", CASES)
 def test_one_step_changes_every_trainable_variable(options, dtype, jit_compile):
     keras.utils.set_random_seed(0)
-    rates = {} if jit_compile else {"hidden_dropout_prob": 0.1}
-    model = build_transformer_model(**{**options, "dtype": dtype, **rates})
+    if not jit_compile:
+        options = {**options, "hidden_dropout_prob": 0.1}
+    elif "num_hidden_groups" not in options:  # one block compiles in half the time of two
+        options = {**options, "num_hidden_layers": 1}
+    model = build_transformer_model(**{**options, "dtype": dtype})
     inputs = inputs_of(model)
     rng = np.random.default_rng(1)
     targets = [rng.standard_normal(x.shape).astype("f") for x in call(model, inputs)]
     before = {variable_path(v): np.array(v) for v in model.trainable_variables}
     losses = [squared_error] * len(targets)
     model.compile(
-        # sign descent: a gradient of any size changes a variable
-        keras.optimizers.Adam(1e-2, epsilon=1e-30),
+        # Adam without epsilon: a gradient of any size changes a variable. It takes XLA too long.
+        keras.optimizers.SGD(10.0) if jit_compile else keras.optimizers.Adam(1e-2, epsilon=1e-30),
         loss=losses if len(losses) > 1 else losses[0],
         jit_compile=jit_compile,
     )

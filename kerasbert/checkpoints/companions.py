@@ -20,6 +20,7 @@ _MAX_CONFIG_BYTES = 10_000_000
 _WIDTH_KEYS = ("hidden_size", "d_model", "n_embd", "emb_size", "dim")
 _CONFIG_NAMES = ("bert_config.json", "albert_config.json", "xlnet_config.json", "config.json")
 _VOCAB_NAMES = ("vocab.txt", "vocab_chinese.txt")
+_OTHER_VOCAB_NAMES = ("vocab.json", "encoder.json", "tokenizer.json")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -98,14 +99,16 @@ def choose_config(near: Neighbours, name: str) -> tuple[Path | None, tuple[Path,
 def choose_vocab(near: Neighbours) -> Path | None:
     """The vocabulary that belongs to a checkpoint, or None.
 
-    That is ``vocab.txt``, or the only ``*vocab*.txt``, or the only SentencePiece ``*.model``.
+    That is ``vocab.txt``, or the only ``*vocab*.txt``, or the only SentencePiece ``*.model``, or
+    what byte-level BPE has (``vocab.json``), or the ``tokenizer.json`` that may stand for any.
     """
     for files in near:
         by_name = {path.name: path for path in files}
         known = [by_name[name] for name in _VOCAB_NAMES if name in by_name][:1]
         texts = [path for path in files if path.suffix == ".txt" and "vocab" in path.stem]
         models = [path for path in files if path.suffix == ".model"]
-        for choice in (known, texts, models):
+        others = [by_name[name] for name in _OTHER_VOCAB_NAMES if name in by_name][:1]
+        for choice in (known, texts, models, others):
             if len(choice) == 1:
                 refuse_lfs_pointer(choice[0])
                 return choice[0]

@@ -8,6 +8,7 @@ import numpy as np
 
 from kerasbert.backend import keras, tf
 from kerasbert.data.batching import INPUTS, batches
+from kerasbert.tokenizers.checking import check_vocabulary
 
 
 def predict(
@@ -44,9 +45,12 @@ def predict(
 
     Raises:
         TypeError: ids are not numbers, or texts come without a tokenizer.
-        ValueError: no examples, or an example that is too long.
+        ValueError: no examples, or an example that is too long; or the tokenizer has more tokens
+            than the model has embedding rows.
     """
     inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+    if tokenizer is not None:
+        check_vocabulary(model, tokenizer)
     count = _count(examples)
     # The labels are the numbers of the examples, the mask says their lengths.
     dataset = batches(

@@ -11,7 +11,8 @@ from kerasbert.checkpoints.loading import TensorSource, open_tensors
 from kerasbert.checkpoints.source import CheckpointFiles, find_checkpoint
 from kerasbert.config import ConfigError, TransformerConfig, check_keywords
 from kerasbert.layers import skip_initialization
-from kerasbert.models.registry import find_model, recognize
+from kerasbert.models import hints
+from kerasbert.models.registry import find_model, list_models, recognize
 from kerasbert.models.transformer import Transformer
 from kerasbert.models.weights import load_weights
 
@@ -119,7 +120,14 @@ def _family(model, files: CheckpointFiles, source: TensorSource | None, config: 
         return model, {}
     if model is not None:
         return find_model(model)
-    name = recognize(source.shapes if source else (), config) or "bert"
+    names = source.shapes if source else ()
+    foreign = hints.foreign_family(names)
+    if foreign:
+        raise ValueError(
+            f"{files.name} holds {foreign}, which this package does not build. It builds "
+            f"{', '.join(list_models())}."
+        )
+    name = recognize(names, config) or "bert"
     logger.info("model=%r inferred for %s", name, files.name or "the configuration")
     return find_model(name)
 

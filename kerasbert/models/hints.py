@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from kerasbert.checkpoints.loading import TensorSource
 from kerasbert.checkpoints.report import LoadReport
 from kerasbert.models.registry import find_model, recognize
+
+# Architectures that are not built here, by a tensor that only they have.
+_FOREIGN = (
+    ("DeBERTa", r"(deberta\.)?encoder\.rel_embeddings\.weight"),
+    ("DistilBERT", r"(distilbert\.)?transformer\.layer\.0\.attention\.q_lin\.weight"),
+    ("BART", r"(model\.)?(encoder|decoder)\.layers\.0\.self_attn\.k_proj\.weight"),
+    ("GPT-2 as Hugging Face names it", r"(transformer\.)?h\.0\.attn\.c_attn\.weight"),
+    ("BigBird or Longformer", r"(.*\.)?encoder\.layer\.0\.attention\.self\.query_global\.weight"),
+)
+
+
+def foreign_family(names: Iterable[str]) -> str | None:
+    """The name of an architecture that this package does not build, if the tensors are of one."""
+    names = list(names)
+    for family, mark in _FOREIGN:
+        if any(re.fullmatch(mark, name) for name in names):
+            return family
+    return None
 
 
 def for_report(report: LoadReport, source: TensorSource, transformer) -> list[str]:
@@ -21,6 +40,9 @@ def for_report(report: LoadReport, source: TensorSource, transformer) -> list[st
     object_graph = getattr(source, "hint", lambda: None)()
     if object_graph:
         return [object_graph]
+    foreign = foreign_family(source.shapes)
+    if foreign:
+        return [f"the variables are those of {foreign}, which this package does not build."]
     family = recognize(source.shapes, transformer.config.extra)
     own = (transformer.family, *transformer.published_with)
     if family is not None and find_model(family)[0].family not in own:

@@ -231,11 +231,11 @@ class Transformer:
     @classmethod
     def recognizes(cls, names: Iterable[str], config: Mapping[str, Any]) -> bool:
         """Whether tensor names are this family's; where they do not tell, what the json says."""
-        names = list(names)
-        if any(re.fullmatch(mark, name) for mark in cls.marks for name in names):
+        names, own = list(names), vars(cls)  # what a base class says is the base class
+        if any(re.fullmatch(mark, name) for mark in own.get("marks", ()) for name in names):
             return True
         anonymous = not names or huggingface.ANONYMOUS in names
-        return anonymous and config.get("model_type") in cls.model_types
+        return anonymous and config.get("model_type") in own.get("model_types", ())
 
     @classmethod
     def select(

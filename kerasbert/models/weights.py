@@ -149,7 +149,9 @@ def save_weights_as_checkpoint(
         model: a ``keras.Model`` or ``Transformer``.
         path: a prefix such as ``out/bert_model.ckpt``: ``bert_config.json`` (and ``vocab.txt``) are
             written beside it. Or a name that ends in ``.zip``: all of them go into that archive.
-        vocab: written as ``vocab.txt``: a path, a list of tokens, a dict of ids, or a tokenizer.
+        vocab: written as ``vocab.txt``: a path, a list of tokens or a dict of ids. Or a tokenizer,
+            written with its settings (``tokenizer_config.json``), as ``Tokenizer.from_pretrained``
+            reads them.
         config: the content of the json instead of what the layers say.
         prefix: the prefix that the transformer was built with.
         dtype: stored dtype, such as "float32"; None keeps that of the variables.
@@ -164,7 +166,7 @@ def save_weights_as_checkpoint(
     layers = _layers_by_name(model, prefix)
     family = _family_of(model, layers, prefix)
     described = family.describe(layers)
-    tokens = None if vocab is None else _tokens(vocab, described.vocab_size)
+    files = {} if vocab is None else _vocabulary_files(vocab, described.vocab_size)
     variables = variables_by_path(layers)
     tensors = {}
     rows = family.rows(family.tables[0], described, layers)
@@ -176,16 +178,15 @@ def save_weights_as_checkpoint(
                 value = tf.concat([tensors[row.tensor], value], axis=0)
             tensors[row.tensor] = value
     settings = dict(config) if config is not None else described.to_dict()
-    texts = {family.config_name: json.dumps(settings, indent=2, ensure_ascii=False) + "\n"}
-    if tokens is not None:
-        texts["vocab.txt"] = "".join(f"{token or ''}\n" for token in tokens)
+    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    files = {family.config_name: text.encode(), **files}
     target = Path(path).expanduser()
     if target.suffix == ".zip":
-        _write_archive(target, tensors, texts)
+        _write_archive(target, tensors, files)
     else:
         google.write(target, tensors)
-        for name, text in texts.items():
-            _write_text(target.parent / name, text)
+        for name, content in files.items():
+            write_whole(target.parent / name, content)
     logger.info("%d tensors written to %s", len(tensors), target)
     return str(target)
 
@@ -225,46 +226,35 @@ def _family_of(model, layers: Mapping[str, keras.layers.Layer], prefix: str) -> 
     return best
 
 
-def _tokens(vocab, rows: int) -> list[str]:
-    """A vocabulary in any form as lines, checked against the embedding."""
-    from kerasbert.tokenizers.vocabulary import read_tokens
-
-    if hasattr(vocab, "get_config"):  # a tokenizer
-        vocab = vocab.get_config()["token_dict"]
-    tokens = read_tokens(vocab)
+def _vocabulary_files(vocab, rows: int) -> dict[str, bytes]:
+    """A vocabulary in any form as files, checked against the embedding."""
+    if isinstance(vocab, BaseTokenizer):
+        check_size(vocab, rows)
+        tokens, files = vocab.all_tokens, vocab.files()
+        if "vocab.txt" not in files:
+            return files
+        # Other readers of this format know no second file of added tokens.
+        files.pop("added_tokens.json", None)
+    else:
+        tokens, files = read_tokens(vocab), {}
     if len(tokens) != rows:
         raise ValueError(
             f"The vocabulary has {len(tokens)} tokens but the embedding {rows} rows: this is not "
             "the vocabulary that the model was built for (with keep_tokens, pass the simplified "
             "one)."
         )
-    return tokens
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    return {**files, "vocab.txt": vocabulary_lines(tokens)}
 
 
 def _write_archive(
-    target: Path, tensors: Mapping[str, tf.Tensor], texts: Mapping[str, str]
+    target: Path, tensors: Mapping[str, tf.Tensor], files: Mapping[str, bytes]
 ) -> None:
     """A zip laid out as the published ones: a folder of the archive's name with all files in it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
         google.write(Path(folder) / "bert_model.ckpt", tensors)
-        for name, text in texts.items():
-            (Path(folder) / name).write_bytes(text.encode("utf-8"))
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
         temporary = Path(folder) / target.name
         members = sorted(path for path in Path(folder).iterdir() if path.is_file())
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
