@@ -25,14 +25,17 @@ def write_inputs(
     """Writes what every side reads for a case.
 
     Returns:
-        The file, and for ``tokenise`` the UTF-8 bytes of a round's texts, on average.
+        The file, and for rows of texts the UTF-8 bytes of a round's texts, on average.
     """
     folder = settings.assets / "inputs"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{row.name}-{variant}.json"
-    if row.name == "tokenise":
+    if "characters" in sizes:
         count = 1 + sizes["warmup"] + sizes["rounds"]  # the first set is compared
-        sets = texts.text_sets(variant, settings.data, sizes["characters"], count)
+        language = "en" if row.name == "tokenise_bpe" else "zh"
+        sets = texts.text_sets(
+            variant, settings.data, sizes["characters"], count, language=language
+        )
         path.write_text(json.dumps(sets), encoding="utf-8")
         return path, sum(len("".join(one).encode()) for one in sets) // count
     if row.name == "finetune_epoch":

@@ -55,16 +55,20 @@ class Settings:
 
 
 def make_assets(settings: Settings, sides: set[str]) -> None:
-    """Writes the checkpoint in the formats of these sides, where it is not there yet.
+    """Writes the checkpoint in the formats of these sides, and vocabularies, if not there yet.
 
     Raises:
-        subprocess.CalledProcessError: when the weights cannot be written.
+        subprocess.CalledProcessError: when they cannot be written.
     """
     folder = settings.assets
     if not (folder / "google").exists():
         settings.echo(f"writing a random BERT ({settings.model}) in every format")
         command = [settings.interpreters[BASELINE], "-m", "benchmarks.weights", str(folder)]
         command += ["--model", settings.model]
+        command += ["--data", str(settings.data)] if settings.data else []
+        subprocess.run(command, cwd=ROOT, env=environment(settings.threads), check=True)
+    if not ((folder / "roberta").exists() and (folder / "xlnet").exists()):
+        command = [settings.interpreters[BASELINE], "-m", "benchmarks.vocabularies", str(folder)]
         command += ["--data", str(settings.data)] if settings.data else []
         subprocess.run(command, cwd=ROOT, env=environment(settings.threads), check=True)
     if "keras_hub" in sides and not (folder / "keras_hub").exists():

@@ -67,6 +67,9 @@ class Row:
 
 
 PRECISIONS = ("float32", "bfloat16")
+TEXTS = ("long_text", "reviews", "questions", "single_call")
+_TEXT_SIZES = {"characters": 90_000, "rounds": 9, "warmup": 1}
+_FEW_TEXTS = {"characters": 20_000, "rounds": 2, "warmup": 1}
 
 ROWS = {
     row.name: row
@@ -135,7 +138,7 @@ ROWS = {
         Row(
             "tokenise",
             "new texts of {characters} characters to token ids",
-            ("long_text", "reviews", "questions", "single_call"),
+            TEXTS,
             {
                 "": (
                     "kerasbert",
@@ -147,8 +150,24 @@ ROWS = {
                     "tf_text",
                 )
             },
-            {"characters": 90_000, "rounds": 9, "warmup": 1},
-            {"characters": 20_000, "rounds": 2, "warmup": 1},
+            _TEXT_SIZES,
+            _FEW_TEXTS,
+        ),
+        Row(
+            "tokenise_bpe",
+            "new English texts of {characters} characters to ids of byte-level BPE",
+            TEXTS,
+            {"": ("kerasbert", "kerasbert:arrays", "huggingface", "huggingface:tokenizers")},
+            _TEXT_SIZES,
+            _FEW_TEXTS,
+        ),
+        Row(
+            "tokenise_sentencepiece",
+            "new texts of {characters} characters to ids of SentencePiece (XLNet)",
+            TEXTS,
+            {"": ("kerasbert", "kerasbert:arrays", "huggingface", "huggingface:sentencepiece")},
+            _TEXT_SIZES,
+            _FEW_TEXTS,
         ),
     )
 }

@@ -74,6 +74,30 @@ def _sentence(length: int, generator: random.Random) -> str:
     return "".join(parts[:length])
 
 
+def _english_sentence(length: int, generator: random.Random) -> str:
+    """Made up English: few words often and many rarely, short ones more often than long ones."""
+    parts: list[str] = []
+    size = 0
+    while size < length:
+        word = _word(int(30_000 * generator.random() ** 4))
+        kind = generator.random()
+        word = word.capitalize() if kind < 0.08 else word
+        word += "," if kind > 0.95 else ". " if kind > 0.9 else "'s" if kind > 0.89 else ""
+        parts.append(word if kind > 0.02 else str(generator.randrange(3000)))
+        size += len(parts[-1]) + 1
+    return " ".join(parts)[:length].strip() or "a"
+
+
+def _word(number: int) -> str:
+    """A word that can be spoken, the same for the same number, longer for a higher one."""
+    syllables = [first + second for first in "tsnrlmdkpbfghv" for second in ("e", "a", "i", "on")]
+    word = ""
+    while not word or number:
+        number, at = divmod(number, len(syllables))
+        word += syllables[at]
+    return word
+
+
 def vocabulary(folder: Path | None, size: int) -> list[str]:
     """A Chinese WordPiece vocabulary of ``size`` tokens: the published one, or one of its kind."""
     text = read_member(folder, f"bert_zh_{size}_vocab.txt")
@@ -107,6 +131,19 @@ def pairs(folder: Path | None, count: int, seed: int = 0) -> list[Pair]:
     return made
 
 
+def _english(folder: Path | None, lengths: tuple[int, ...], generator: random.Random):
+    """Texts of these lengths, four times as many letters as Chinese characters."""
+    text = read_member(folder, "english.txt")
+    place = 0
+    while text is None or place < len(text):
+        length = 4 * _draw(lengths, generator)
+        if text is None:
+            yield _english_sentence(length, generator)
+        else:
+            yield " ".join(text[place : place + length].split()) or "a"
+            place += length
+
+
 def _reviews(folder: Path | None, generator: random.Random) -> Iterator[str]:
     text = read_member(folder, "chnsenticorp/train.tsv")
     if text is None:
@@ -129,9 +166,14 @@ def _take(found: Iterator[str], characters: int) -> list[str]:
 
 
 def text_sets(
-    variant: str, folder: Path | None, characters: int, count: int, seed: int = 0
+    variant: str,
+    folder: Path | None,
+    characters: int,
+    count: int,
+    seed: int = 0,
+    language: str = "zh",
 ) -> list[list[str]]:
-    """Texts for the row ``tokenise``: one set for every round, so that no round sees old texts.
+    """Texts for the rows that tokenise: one set for every round, so that no round sees old texts.
 
     Args:
         variant: ``long_text`` (reviews joined to 2,000 characters each), ``reviews``, ``questions``
@@ -140,17 +182,23 @@ def text_sets(
         characters: how many characters a set has, about.
         count: how many sets.
         seed: of the choice.
+        language: "zh" for Chinese or "en" for English (``english.txt`` of the folder).
 
     Raises:
         ValueError: when the data does not suffice.
     """
     if variant in ("questions", "single_call"):
         characters //= 20 if variant == "single_call" else 1
+        if language == "en":
+            found = _english(folder, _QUESTION, random.Random(seed))
+            return [_take(found, characters) for _ in range(count)]
         found = (pair[0] for pair in pairs(folder, count * (1 + characters // 8), seed))
         return [_take(found, characters) for _ in range(count)]
-    found = _reviews(folder, random.Random(seed))
+    generator = random.Random(seed)
+    is_english = language == "en"
+    found = _english(folder, _REVIEW, generator) if is_english else _reviews(folder, generator)
     sets = [_take(found, characters) for _ in range(count)]
     if variant == "reviews":
         return sets
-    joined = ["".join(texts) for texts in sets]
+    joined = [("\n" if is_english else "").join(texts) for texts in sets]
     return [[text[at : at + _LONG] for at in range(0, len(text), _LONG)] for text in joined]

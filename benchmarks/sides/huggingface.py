@@ -1,6 +1,7 @@
 """The transformers side: PyTorch, eval and inference_mode, SDPA attention (the library's default).
 
-Modes: ``tokenizers`` (row tokenise) calls the Rust library without transformers around it;
+Modes: ``tokenizers`` and ``sentencepiece`` (rows that tokenise) call the library of that name
+without transformers around it;
 ``group_by_length`` (row finetune_epoch) uses the Trainer's length-grouped sampler, where the
 default shuffles. Both pad every batch to its own longest row. bfloat16 means bfloat16 weights in
 ``forward`` and autocast over float32 weights in training, as the Trainer's ``bf16=True`` does.
@@ -148,7 +149,28 @@ class HuggingFace(Side):
         return float(np.mean([self.step(batch) for batch in loader]))
 
     def prepare_tokenise(self):
-        tokenizer = self.transformers.BertTokenizer.from_pretrained(self.folder)
+        self.tokenise(self.transformers.BertTokenizer.from_pretrained(self.folder))
+
+    def prepare_tokenise_bpe(self):
+        folder = self.job["assets"] + "/roberta"
+        self.tokenise(self.transformers.RobertaTokenizer.from_pretrained(folder))
+
+    def prepare_tokenise_sentencepiece(self):
+        folder = self.job["assets"] + "/xlnet"
+        if self.job["mode"] != "sentencepiece":
+            self.tokenise(self.transformers.XLNetTokenizer.from_pretrained(folder))
+            return
+        import sentencepiece
+
+        model = sentencepiece.SentencePieceProcessor(model_file=folder + "/spiece.model")
+        end = [model.piece_to_id("<sep>"), model.piece_to_id("<cls>")]
+        self.tokenise_with(
+            lambda texts: [ids + end for ids in model.encode(texts, num_threads=self.threads)],
+            lambda text: model.encode(text) + end,
+        )
+
+    def tokenise(self, tokenizer):
+        """Tokenises with transformers, or with the Rust library within it."""
         tokenizer.model_max_length = 10**9  # no warning about texts that no model could take
         rust = tokenizer.backend_tokenizer
         if self.job["mode"] == "tokenizers":

@@ -110,7 +110,22 @@ class KerasBert(Side):
         return {"padding": "longest of each batch of like lengths"}
 
     def prepare_tokenise(self):
-        tokenizer = self.tokenizer()
+        self.tokenise(self.tokenizer())
+
+    def prepare_tokenise_bpe(self):
+        self.tokenise_folder("roberta")
+
+    def prepare_tokenise_sentencepiece(self):
+        self.tokenise_folder("xlnet")
+
+    def tokenise_folder(self, name):
+        """Tokenises with the tokenizer in a folder of the assets."""
+        from kerasbert.tokenizers import Tokenizer
+
+        self.tokenise(Tokenizer.from_pretrained(self.job["assets"] + "/" + name))
+
+    def tokenise(self, tokenizer):
+        """Tokenises to lists, or to arrays."""
         if self.job["mode"] == "arrays":
 
             def unpadded(encoding):

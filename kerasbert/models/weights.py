@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -27,6 +26,9 @@ from kerasbert.checkpoints.mapping import (
 from kerasbert.checkpoints.report import LoadReport
 from kerasbert.config import TransformerConfig
 from kerasbert.models import hints, registry
+from kerasbert.tokenizers.base import BaseTokenizer
+from kerasbert.tokenizers.checking import check_size
+from kerasbert.tokenizers.vocabulary import read_tokens, vocabulary_lines, write_whole
 
 if TYPE_CHECKING:
     from kerasbert.models.transformer import Transformer
@@ -230,8 +232,12 @@ def _vocabulary_files(vocab, rows: int) -> dict[str, bytes]:
     """A vocabulary in any form as files, checked against the embedding."""
     if isinstance(vocab, BaseTokenizer):
         check_size(vocab, rows)
-        tokens, files = vocab.all_tokens, vocab.files()
-        if "vocab.txt" not in files:
+        tokens, files = vocab.all_tokens, {}
+        try:
+            files = vocab.files()
+        except TypeError as error:  # a trained model is not to be lost for the sake of a setting
+            logger.warning("only the vocabulary is written: %s", error)
+        if files and "vocab.txt" not in files:
             return files
         # Other readers of this format know no second file of added tokens.
         files.pop("added_tokens.json", None)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Sequence
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from kerasbert.tokenizers.checking import check_vocabulary
 from kerasbert.tokenizers.inputs import as_list, as_text, as_texts, unzip_pairs
-from kerasbert.tokenizers.padding import Shape, Template, assemble, assemble_one, longest_first
+from kerasbert.tokenizers.padding import Shape, Template, assemble, assemble_one
 from kerasbert.tokenizers.ragged import Ragged
+from kerasbert.tokenizers.saving import Saving
+from kerasbert.tokenizers.single_text import SingleText
+from kerasbert.tokenizers.special_tokens import KeptTokens
+from kerasbert.tokenizers.windows import split_into_windows
+from kerasbert.tokenizers.words import number_words, words_by_offsets
 
 
-class BaseTokenizer(abc.ABC):
+class BaseTokenizer(SingleText, Saving):
     """Text to model inputs and back.
 
     A subclass says how a text becomes ids (:meth:`_encode_with_offsets`; also :meth:`_encode_text`
-    and :meth:`_encode_batch` where it can be faster) and how tokens become text (:meth:`decode`).
+    and :meth:`_encode_batch` where it can be faster), how tokens become text (:meth:`decode`), what
+    stands around texts (:attr:`template`), and what it was made with (:meth:`get_config`).
 
     Args:
         tokens: the tokens by id; None where an id has no token.
@@ -26,37 +35,50 @@ class BaseTokenizer(abc.ABC):
         token_unk: stands for what the vocabulary does not hold.
         token_pad: fills short rows; a vocabulary may lack it.
         token_mask: stands for a word to guess; a vocabulary may lack it.
+        keep_special_tokens: True makes the special tokens in a text one token each, so that
+            "[MASK]" in a text is a mask; a list names further tokens to keep whole. False splits
+            them like any other text.
+        added_tokens: as for :meth:`add_tokens`.
+        padding_side: "right" or "left"; None is the usual side of the class.
+        model_max_length: most tokens that the model takes: rows are truncated to it when a call
+            names no ``max_length``. None for any number.
 
     Attributes:
         start_id, end_id, unk_id, pad_id, mask_id: ids of the special tokens, or None.
+        kept_tokens: the tokens that stay whole in texts, the longest first.
+        added_tokens: the tokens that were added to the vocabulary.
+        model_max_length: as given.
     """
+
+    mask_takes_space_before = False  # whether a kept mask token takes in the white space before it
 
     def __init__(
         self,
         tokens: Sequence[str | None],
-        token_dict: dict[str, int],
+        token_dict: Mapping[str, int],
         token_start: str | None,
         token_end: str | None,
-        token_unk: str,
+        token_unk: str | None,
         token_pad: str | None,
         token_mask: str | None,
+        keep_special_tokens: bool | Sequence[str] = False,
+        added_tokens: Sequence[str] = (),
+        padding_side: str | None = None,
+        model_max_length: int | None = None,
     ):
-        self._tokens, self._token_dict = list(tokens), token_dict
+        self._tokens, self._token_dict = list(tokens), dict(token_dict)
         self._token_start, self._token_end = token_start, token_end
         self._token_unk, self._token_pad, self._token_mask = token_unk, token_pad, token_mask
         self.start_id = self._required("token_start", token_start)
         self.end_id = self._required("token_end", token_end)
         self.unk_id = self._required("token_unk", token_unk)
-        self.pad_id = token_dict.get(token_pad)
-        self.mask_id = token_dict.get(token_mask)
-
-    # The attribute names of bert4keras, which scripts read.
-    _token_start_id = property(lambda self: self.start_id)
-    _token_end_id = property(lambda self: self.end_id)
-    _token_unk_id = property(lambda self: self.unk_id)
-    _token_pad_id = property(lambda self: self.pad_id)
-    _token_mask_id = property(lambda self: self.mask_id)
-    _vocab_size = property(lambda self: self.vocab_size)
+        self._keep_special_tokens, self._new_tokens = keep_special_tokens, 0
+        self._padding_side = padding_side
+        self.model_max_length = model_max_length
+        self.added_tokens: list[str] = []
+        self.add_tokens(added_tokens)
+        self.pad_id = self._token_dict.get(token_pad)
+        self.mask_id = self._token_dict.get(token_mask)
 
     @property
     def vocab_size(self) -> int:
@@ -71,7 +93,54 @@ class BaseTokenizer(abc.ABC):
     def __len__(self) -> int:
         return self.vocab_size
 
-    # Text to ids.
+    def add_tokens(self, tokens: Iterable[str]) -> int:
+        """Adds tokens with new ids after the last one, to be kept whole wherever a text has them.
+
+        The model needs a row for each: ``compound_tokens=[[id], ...]`` of
+        ``build_transformer_model`` starts each row as the mean of the rows of the ids listed. A
+        token that the vocabulary holds already keeps its id.
+
+        Args:
+            tokens: such as ``["<e1>", "</e1>"]``.
+
+        Returns:
+            How many tokens are new.
+        """
+        if isinstance(tokens, str):
+            raise TypeError(f"tokens must be a list of tokens, got the text {tokens!r}.")
+        before = len(self._tokens)
+        for token in tokens:
+            if not isinstance(token, str) or not token.strip():
+                raise ValueError(f"a token to add must be a text that is not empty, got {token!r}.")
+            if token not in self._token_dict:
+                self._token_dict[token] = len(self._tokens)
+                self._tokens.append(token)
+            if token not in self.added_tokens:
+                self.added_tokens.append(token)
+        self._kept = self._find_kept_tokens()
+        self._new_tokens += len(self._tokens) - before
+        return len(self._tokens) - before
+
+    @property
+    def all_tokens(self) -> list[str | None]:
+        """The tokens by id, those that were added last; None where an id has no token."""
+        return list(self._tokens)
+
+    @property
+    def _own_tokens(self) -> list[str | None]:
+        """The tokens by id without those that were added."""
+        return self._tokens[: len(self._tokens) - self._new_tokens]
+
+    @property
+    def kept_tokens(self) -> list[str]:
+        """The tokens that stay whole in texts, the longest first."""
+        return self._kept.names if self._kept else []
+
+    def check(self, model) -> None:
+        """Checks that a model has an embedding row for every id: see :func:`check_vocabulary`."""
+        check_vocabulary(model, self)
+
+    # Text to ids: what a subclass says, and around it the tokens that stay whole.
 
     @abc.abstractmethod
     def _encode_with_offsets(self, text: str) -> tuple[list[int], list[int], list[int]]:
@@ -92,11 +161,45 @@ class BaseTokenizer(abc.ABC):
     def template(self) -> Template:
         """What stands around a text and a pair of texts; subclasses of other families override it.
 
-        Asked in every call, so that it follows the special tokens: keep it cheap.
+        Asked once.
         """
         start = () if self.start_id is None else (self.start_id,)
         end = () if self.end_id is None else (self.end_id,)
         return Template(start, end, end)
+
+    @functools.cached_property
+    def _template(self) -> Template:
+        template = self.template
+        if self._padding_side is None:
+            return template
+        return dataclasses.replace(template, padding_side=self._padding_side)
+
+    def _ids(self, text: str) -> list[int]:
+        """The ids of one text, kept tokens among them."""
+        if self._kept is None:
+            return self._encode_text(text)
+        return self._kept.encode(text, self._encode_text)
+
+    def _pieces(self, text: str) -> Ragged:
+        """The tokens of one text with their offsets, kept tokens among them, as one row."""
+        return self._rows([text], with_offsets=True)
+
+    def _rows(self, texts: list[str], with_offsets: bool, with_words: bool = False) -> Ragged:
+        """The tokens of many texts, kept tokens among them."""
+
+        def encode(texts):
+            rows = self._encode_batch(texts, with_offsets or with_words)
+            if not with_words or rows.words is not None:
+                return rows
+            return rows._replace(words=number_words(self._begin_words(rows, texts), rows.splits))
+
+        if self._kept is None or not any(map(self._kept.are_in, texts)):
+            return encode(texts)
+        return self._kept.encode_batch(texts, encode)
+
+    def _begin_words(self, rows: Ragged, texts: list[str]) -> np.ndarray:
+        """Whether each token is the first of its word; rows have offsets, no kept tokens."""
+        return words_by_offsets(rows, texts)
 
     def __call__(
         self,
@@ -108,7 +211,10 @@ class BaseTokenizer(abc.ABC):
         padding: bool | str = True,
         pad_to_multiple_of: int | None = None,
         truncate_from: str = "right",
+        stride: int = 0,
+        return_overflowing: bool = False,
         return_offsets: bool = False,
+        return_word_ids: bool = False,
         return_tensors: str | None = "np",
     ) -> dict:
         """Tokenizes one text or a batch to model inputs.
@@ -117,7 +223,8 @@ class BaseTokenizer(abc.ABC):
             texts: one text; or a batch: a list, tuple, numpy array or pandas Series of texts, or of
                 (first, second) pairs. Bytes are read as UTF-8, invalid bytes left out.
             pairs: the second text, or as many second texts as there are first ones.
-            max_length: most tokens in a row, special tokens counted.
+            max_length: most tokens in a row, special tokens counted; None is the tokenizer's
+                ``model_max_length``, and where there is none any number.
             truncation: which text of a pair gives way to ``max_length``: True or "longest_first"
                 (token by token the longer one, as bert4keras does), "only_first", "only_second";
                 or False to leave long rows long.
@@ -125,148 +232,115 @@ class BaseTokenizer(abc.ABC):
                 False not at all.
             pad_to_multiple_of: round the padded length up, for fewer shapes to compile.
             truncate_from: the side that loses tokens, "right" or "left".
+            stride: tokens that a window shares with the one before it.
+            return_overflowing: cut texts that are too long into windows, each a row of its own.
+                Of pairs ``truncation`` must say which text: "only_second" or "only_first".
             return_offsets: also give where each token starts and ends.
+            return_word_ids: also give the word that each token belongs to.
             return_tensors: "np" for numpy arrays, "tf" for tensors, None for lists.
 
         Returns:
-            A dict of int32 arrays (texts, length): ``token_ids``; ``segment_ids``, 0 for the first
-            text with its special tokens and 1 for the second; ``attention_mask``, 0 where padded;
-            and, if asked, ``offsets`` (texts, length, 2) in characters of the original text, (0, 0)
-            for special tokens. For a single text without the first axis. Without padding, a batch
-            gives a list of one array per text ("np") or ragged tensors ("tf").
+            A dict of int32 arrays (texts, length): ``token_ids``; ``segment_ids``, for BERT 0 for
+            the first text with its special tokens and 1 for the second; ``attention_mask``, 0 where
+            padded. If asked also ``offsets`` (texts, length, 2) in characters of the original text,
+            (0, 0) for special tokens; ``word_ids``, counted from 0 in each text of a pair, -1 for
+            special tokens; and of windows ``overflow_to_sample`` (windows,), the text that each row
+            is of. For a single text without the first axis, unless it is cut into windows. Without
+            padding, a batch gives a list of one array per text ("np") or ragged tensors ("tf").
 
         Raises:
             TypeError: something in the batch is not a text; the message says where.
             ValueError: the arguments do not fit each other.
         """
-        shape = Shape(max_length, truncation, padding, pad_to_multiple_of, truncate_from)
+        if max_length is None and truncation:
+            max_length = self.model_max_length
+        shape = _shape(max_length, truncation, padding, pad_to_multiple_of, truncate_from)
         if return_tensors not in ("np", "tf", None):
             raise ValueError(f'return_tensors must be "np", "tf" or None, got {return_tensors!r}.')
-        if isinstance(texts, (str, bytes)):
-            if pairs is not None and not isinstance(pairs, (str, bytes)):
-                raise TypeError(
-                    f"texts is one text, so pairs must be one as well, got {type(pairs).__name__}."
-                )
-            if not return_offsets:
-                first = self._encode_text(as_text(texts))
-                second = None if pairs is None else self._encode_text(as_text(pairs))
-                encoding = assemble_one(first, second, self.template, shape, self.pad_id)
-                if return_tensors is None:
-                    return encoding
-                encoding = {name: np.array(row, np.int32) for name, row in encoding.items()}
-            else:
-                batch = self._batch([texts], None if pairs is None else [pairs], shape, True)
-                encoding = {name: rows[0] for name, rows in batch.items()}
+        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 0:
+            raise ValueError(f"stride must be a whole number from 0 on, got {stride!r}.")
+        if stride and not return_overflowing:
+            raise ValueError("stride is of windows: give return_overflowing=True as well.")
+        is_one = isinstance(texts, (str, bytes))
+        if is_one and pairs is not None and not isinstance(pairs, (str, bytes)):
+            raise TypeError(
+                f"texts is one text, so pairs must be one as well, got {type(pairs).__name__}."
+            )
+        if not is_one or return_offsets or return_word_ids or return_overflowing:
+            if is_one:
+                texts, pairs = [texts], None if pairs is None else [pairs]
+            overlap = stride if return_overflowing else None
+            encoding = self._batch(texts, pairs, shape, return_offsets, return_word_ids, overlap)
+            if is_one and not return_overflowing:
+                encoding = {name: rows[0] for name, rows in encoding.items()}
         else:
-            encoding = self._batch(texts, pairs, shape, return_offsets)
+            first = self._ids(as_text(texts))
+            second = None if pairs is None else self._ids(as_text(pairs))
+            encoding = assemble_one(first, second, self._template, shape, self.pad_id)
+            if return_tensors is None:
+                return encoding
+            encoding = {name: np.array(row, np.int32) for name, row in encoding.items()}
         if return_tensors == "np":
             return encoding
         convert = _to_lists if return_tensors is None else _to_tensor
         return {name: convert(rows) for name, rows in encoding.items()}
 
-    def _batch(self, texts, pairs, shape: Shape, with_offsets: bool) -> dict:
+    def _batch(
+        self,
+        texts,
+        pairs,
+        shape: Shape,
+        with_offsets: bool,
+        with_words: bool,
+        stride: int | None,
+    ) -> dict:
         texts = as_list(texts, "texts")
         if pairs is None and texts and not isinstance(texts[0], (str, bytes)):
             texts, pairs = unzip_pairs(texts)
-        first = as_texts(texts, "texts")
-        if pairs is None:
-            second = None
+        texts = as_texts(texts, "texts")
+        second = None
+        if pairs is not None:
+            pairs = as_texts(as_list(pairs, "pairs"), "pairs")
+            if len(pairs) != len(texts):
+                raise ValueError(f"got {len(texts)} texts but {len(pairs)} pairs.")
+            second = self._rows(pairs, with_offsets, with_words)
+        first = self._rows(texts, with_offsets, with_words)
+        if stride is None:
+            encoding = assemble(first, second, self._template, shape, self.pad_id)
         else:
-            seconds = as_texts(as_list(pairs, "pairs"), "pairs")
-            if len(seconds) != len(first):
-                raise ValueError(f"got {len(first)} texts but {len(seconds)} pairs.")
-            second = self._encode_batch(seconds, with_offsets)
-        rows = self._encode_batch(first, with_offsets)
-        return assemble(rows, second, self.template, shape, self.pad_id)
+            special = self._template.count(second is not None)
+            first, second, samples = split_into_windows(first, second, special, shape, stride)
+            encoding = assemble(first, second, self._template, shape, self.pad_id)
+            encoding["overflow_to_sample"] = samples
+        if not with_offsets:
+            encoding.pop("offsets", None)
+        return encoding
 
-    def encode(
-        self,
-        first_text: str | Sequence[str],
-        second_text: str | Sequence[str] | None = None,
-        maxlen: int | None = None,
-        pattern: str = "S*E*E",
-        truncate_from: str | int = "right",
-    ) -> tuple[list[int], list[int]]:
-        """Encodes one text or pair; signature and results are bert4keras's.
-
-        Args:
-            first_text: a text, or a list of tokens (special tokens included), which is left as it
-                is.
-            second_text: the same, or None.
-            maxlen: most tokens in all, special tokens counted. As long as there are more, the
-                longer text (the first of two equally long ones) loses one.
-            pattern: "S*E*E" leaves out the start token of the second text; anything else keeps it.
-            truncate_from: "right" (before the end token), "left" (after the start token), or the
-                index at which tokens are taken out.
-
-        Returns:
-            Token ids and segment ids (0 for the first text, 1 for the second).
-
-        Raises:
-            ValueError: ``maxlen`` cannot be reached.
-        """
-        first = self._ids_with_specials(first_text)
-        second = None if second_text is None else self._ids_with_specials(second_text)
-        joins = second is not None and pattern == "S*E*E" and self.start_id is not None
-        if maxlen is not None:
-            special = self.template.count(second is not None)
-            if maxlen < special and truncate_from in ("right", "left"):
+    def _find_kept_tokens(self) -> KeptTokens | None:
+        """The tokens to keep whole in texts; None for none."""
+        kept, names = self._keep_special_tokens, set(self.added_tokens)
+        if kept:
+            further = [] if isinstance(kept, bool) else list(kept)
+            missing = [token for token in further if token not in self._token_dict]
+            if missing:
                 raise ValueError(
-                    f"maxlen={maxlen} is less than the {special} special tokens around the text."
+                    "keep_special_tokens names tokens that the vocabulary does not hold: "
+                    f"{missing}."
                 )
-            if truncate_from == "right":
-                index = -1 - (self.end_id is not None)
-            elif truncate_from == "left":
-                index = int(self.start_id is not None)
-            else:
-                index = truncate_from
-            sequences = [first] if second is None else [first, second]
-            _truncate(sequences, maxlen + joins, index)
-        if second is None:
-            return first, [0] * len(first)
-        if joins:
-            second = second[1:]
-        return first + second, [0] * len(first) + [1] * len(second)
+            names |= {*further, *(t for t in self._special_tokens() if t in self._token_dict)}
+        if not names:
+            return None
+        ids = {name: self._id_of_kept(name) for name in names}
+        return KeptTokens(ids, [self._token_mask] if self.mask_takes_space_before else [])
 
-    def tokenize(self, text: str, maxlen: int | None = None) -> list[str]:
-        """The tokens of a text with start and end token, at most ``maxlen`` in all."""
-        ids = self._ids_with_specials(as_text(text))
-        if maxlen is not None:
-            _truncate([ids], maxlen, -1 - (self.end_id is not None))
-        return self.ids_to_tokens(ids)
+    def _special_tokens(self) -> list[str]:
+        """The tokens that ``keep_special_tokens=True`` keeps, if the vocabulary holds them."""
+        names = [self._token_start, self._token_end, self._token_unk]
+        return [name for name in (*names, self._token_pad, self._token_mask) if name is not None]
 
-    def _ids_with_specials(self, text: str | bytes | Sequence[str]) -> list[int]:
-        if not isinstance(text, (str, bytes)) and isinstance(text, Sequence):
-            return self.tokens_to_ids(text)
-        template = self.template
-        return [*template.start, *self._encode_text(as_text(text)), *template.end]
-
-    # Tokens and ids.
-
-    def token_to_id(self, token: str) -> int:
-        """The id of a token, the unknown id for one that is not in the vocabulary."""
-        return self._token_dict.get(token, self.unk_id)
-
-    def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
-        """The ids of tokens."""
-        return [self.token_to_id(token) for token in tokens]
-
-    def id_to_token(self, i: int) -> str:
-        """The token of an id."""
-        token = self._tokens[i] if 0 <= i < len(self._tokens) else None
-        if token is None:
-            raise ValueError(
-                f"id {i} has no token: the vocabulary's ids run from 0 to {len(self._tokens) - 1}."
-            )
-        return token
-
-    def ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
-        """The tokens of ids."""
-        return [self.id_to_token(i) for i in ids]
-
-    @abc.abstractmethod
-    def decode(self, ids: Iterable[int], tokens: Sequence[str] | None = None) -> str:
-        """The text of ids, or of ``tokens`` if given."""
+    def _id_of_kept(self, token: str) -> int:
+        """The id that a token kept whole in a text gives."""
+        return self._token_dict[token]
 
     def _required(self, name: str, token: str | None) -> int | None:
         if token is None:
@@ -283,22 +357,15 @@ class BaseTokenizer(abc.ABC):
         return self._token_dict[token]
 
 
-def _truncate(sequences: list[list[int]], maxlen: int, index: int) -> None:
-    """Takes elements at ``index`` out of the longest sequence until all fit ``maxlen`` together."""
-    lengths = [len(sequence) for sequence in sequences]
-    if len(lengths) == 1:
-        kept = (min(*lengths, maxlen),)
-    else:
-        kept = longest_first(*lengths, maxlen, min, max)
-    for sequence, length, keep in zip(sequences, lengths, kept):
-        lost = length - keep
-        start = index if index >= 0 else length + index + 1 - lost
-        if lost and not 0 <= start <= keep:
-            raise ValueError(
-                f"cannot truncate to {maxlen} tokens by taking them out at index {index}: too few "
-                "are left there. Give a larger maxlen."
-            )
-        del sequence[start : start + lost]
+def _shape(*arguments) -> Shape:
+    """The shape; the same one for the same arguments, since checking them takes its time."""
+    try:
+        return _known_shape(*arguments)
+    except TypeError:  # something that cannot be looked up is wrong, which Shape says better
+        return Shape(*arguments)
+
+
+_known_shape = functools.lru_cache(maxsize=64, typed=True)(Shape)
 
 
 def _to_lists(rows: np.ndarray | list[np.ndarray]) -> list:

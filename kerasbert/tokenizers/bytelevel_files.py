@@ -107,28 +107,25 @@ def read_tokenizer_json(path: str | os.PathLike) -> BPEFiles:
         ValueError: it is of another kind than byte-level BPE with GPT-2's rule for words.
     """
     path = Path(path)
-    content = _read_json(path)
-    model = content.get("model") or {}
-    steps = content.get("pre_tokenizer") or {}
-    steps = steps.get("pretokenizers", [steps])
+    content = _mapping(_read_json(path))
+    model, words = _mapping(content.get("model")), _mapping(content.get("pre_tokenizer"))
     if (
         model.get("type", "BPE") != "BPE"
-        or [step.get("type") for step in steps] != ["ByteLevel"]
-        or not steps[0].get("use_regex", True)
+        or words.get("type") != "ByteLevel"
+        or not words.get("use_regex", True)
         or content.get("normalizer") is not None
         or model.get("ignore_merges")
     ):
         raise ValueError(
-            f"{path.name} is not GPT-2's or RoBERTa's kind of byte-level BPE: its model is "
-            f"{model.get('type')!r}, its words come from {[step.get('type') for step in steps]}."
+            f"{path.name} is not GPT-2's or RoBERTa's kind of byte-level BPE: its model is of type "
+            f"{model.get('type')!r}, its pre_tokenizer of type {words.get('type')!r}."
         )
     vocabulary = read_vocabulary(model.get("vocab"))
-    for token in content.get("added_tokens") or ():
-        vocabulary[token["content"]] = token["id"]
-    processor = content.get("post_processor") or {}
+    for token in map(_mapping, content.get("added_tokens") or ()):
+        vocabulary[token.get("content")] = token.get("id")
     options = {
-        "add_prefix_space": bool(steps[0].get("add_prefix_space")),
-        "trim_offsets": bool(processor.get("trim_offsets")),
+        "add_prefix_space": bool(words.get("add_prefix_space")),
+        "trim_offsets": bool(_mapping(content.get("post_processor")).get("trim_offsets")),
     }
     return BPEFiles(read_vocabulary(vocabulary), read_merges(model.get("merges") or ()), options)
 
@@ -141,7 +138,7 @@ def _read_options(folder: Path) -> dict[str, Any]:
     for file in ("special_tokens_map.json", "tokenizer_config.json"):
         if not (folder / file).is_file():
             continue
-        content = _read_json(folder / file)
+        content = _mapping(_read_json(folder / file))
         for theirs, ours in names.items():
             token = content.get(f"{theirs}_token")
             token = token.get("content") if isinstance(token, dict) else token
@@ -156,7 +153,7 @@ def _read_options(folder: Path) -> dict[str, Any]:
 
 
 def _read_fairseq(folder: Path) -> BPEFiles:
-    """fairseq's ids: special tokens first, then the tokens of ``dict.txt``, which are GPT-2 ids."""
+    """Ids of fairseq: special tokens first, then the tokens of ``dict.txt``, GPT-2's ids."""
     of_gpt2 = {at: token for token, at in read_vocabulary(folder / "encoder.json").items()}
     tokens = list(_FAIRSEQ_SPECIAL)
     for line in (folder / "dict.txt").read_text(encoding="utf-8").splitlines():
@@ -168,6 +165,11 @@ def _read_fairseq(folder: Path) -> BPEFiles:
     tokens.append("<mask>")
     vocabulary = read_vocabulary({token: at for at, token in enumerate(tokens)})
     return BPEFiles(vocabulary, read_merges(folder / "vocab.bpe"), {})
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is a mapping, else an empty one, which then lacks what is looked for."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _read_json(path: Path) -> Any:

@@ -25,7 +25,7 @@ _ASSIGNED = (*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000))
 _BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]").search
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def character_classes() -> np.ndarray:
     """The class of each code point: uint8 (1114112,), OTHER, LETTER, NUMBER or SPACE.
 
@@ -56,7 +56,7 @@ def character_classes() -> np.ndarray:
     return classes
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _patterns() -> tuple[Callable[[str], list[str]], Callable[[str], list[str]]]:
     """``findall`` of the rule for texts of the BMP, for which it is faster, and for any text."""
     return _compile(0x10000).findall, _compile(0x110000).findall
@@ -85,7 +85,7 @@ def split_words(text: str) -> list[str]:
     return of_bmp(text) if text.isascii() or not _BEYOND_BMP(text) else of_any(text)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def byte_characters() -> tuple[str, ...]:
     """The character by which a vocabulary writes each of the 256 bytes.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from itertools import groupby
+from typing import NamedTuple
 
 # The blocks that the original code splits around: Chinese characters only, no kana, no Hangul.
 _CJK_RANGES = (
@@ -25,6 +26,23 @@ _CJK_RANGES = (
 OTHER, CASED, IGNORABLE = 0, 1, 2
 CAPITAL_SIGMA, SMALL_SIGMA, FINAL_SIGMA = "Σσς"
 _SHARED_WHITESPACE = "\t\n\r"  # control characters by category, white space by the original code
+
+
+class Rules(NamedTuple):
+    """What of the normalisation a model asks for.
+
+    Attributes:
+        lower: lower-case.
+        strip_accents: decompose (NFD) and leave out the non-spacing marks (category Mn).
+        split_cjk: make every Chinese character a word.
+    """
+
+    lower: bool = False
+    strip_accents: bool = False
+    split_cjk: bool = True
+
+
+CASED_RULES, UNCASED_RULES = Rules(), Rules(lower=True, strip_accents=True)
 
 
 def is_cjk(char: str) -> bool:
@@ -59,21 +77,24 @@ def strip_accents(text: str) -> str:
     return "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
 
 
-def lower_and_strip_accents(word: str, origins: list[int]) -> tuple[str, list[int]]:
-    """``strip_accents(word.lower())`` together with the origin of each character produced.
+def normalize_word(word: str, origins: list[int], rules: Rules) -> tuple[str, list[int]]:
+    """A word lower-cased and without accents, with the origin of each character produced.
 
     Args:
         word: a word without white space.
         origins: for each character of ``word`` its position in the original text.
+        rules: which of the two to do.
 
     Returns:
         The normalised word and the origins of its characters.
     """
+    lowered = word.lower() if rules.lower else word  # whole: a final sigma depends on neighbours
     if word.isascii():
-        return word.lower(), origins
-    lowered = word.lower()  # as a whole: the form of a final sigma depends on its neighbours
+        return lowered, origins
     if len(lowered) != len(word):
         origins = [at for char, at in zip(word, origins) for _ in char.lower()]
+    if not rules.strip_accents:
+        return lowered, origins
     pairs = [
         (part, at)
         for char, at in zip(lowered, origins)
@@ -123,12 +144,12 @@ def settle_sigmas(text: str) -> str:
     return "".join(chars)
 
 
-def split_words(text: str, lower: bool) -> list[tuple[str, list[int]]]:
+def split_words(text: str, rules: Rules) -> list[tuple[str, list[int]]]:
     """BERT's basic tokenisation.
 
     Args:
         text: any text.
-        lower: whether to lower-case and to strip accents.
+        rules: what to normalise, and whether to split around Chinese characters.
 
     Returns:
         The words in order: each normalised word, with the position in ``text`` that each of its
@@ -140,7 +161,7 @@ def split_words(text: str, lower: bool) -> list[tuple[str, list[int]]]:
             continue
         if is_whitespace(char):
             spans.append(([], []))
-        elif is_cjk(char):
+        elif rules.split_cjk and is_cjk(char):
             spans += [([char], [at]), ([], [])]
         else:
             spans[-1][0].append(char)
@@ -148,8 +169,8 @@ def split_words(text: str, lower: bool) -> list[tuple[str, list[int]]]:
     words: list[tuple[str, list[int]]] = []
     for chars, origins in spans:
         word = "".join(chars)
-        if lower:
-            word, origins = lower_and_strip_accents(word, origins)
+        if rules.lower or rules.strip_accents:
+            word, origins = normalize_word(word, origins, rules)
         start = 0
         for at, char in enumerate(word):
             if is_punctuation(char):

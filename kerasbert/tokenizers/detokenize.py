@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kerasbert.tokenizers.characters import is_cjk, is_punctuation, split_words
+from kerasbert.tokenizers.characters import Rules, is_cjk, is_punctuation, split_words
 
 # Punctuation after which no space follows: full-width and Chinese forms, and some ASCII signs.
 _TIGHT = (
@@ -37,18 +37,18 @@ def join_tokens(tokens: Sequence[str]) -> str:
     return _DECIMAL.sub(r"\1\2", text).strip()
 
 
-def find_tokens(text: str, tokens: Sequence[str], lower: bool) -> list[list[int]]:
+def find_tokens(text: str, tokens: Sequence[str], rules: Rules) -> list[list[int]]:
     """For each token the positions of the characters of ``text`` it was made of, by search.
 
     Args:
         text: the original text.
         tokens: tokens in the order of the text; "" for one that has no place in it.
-        lower: whether the tokens are lower-cased and without accents.
+        rules: how the tokens are normalised.
 
     Raises:
         ValueError: a token is not found after the one before it.
     """
-    words = split_words(text, lower)
+    words = split_words(text, rules)
     normal = "".join(word for word, _ in words)
     origins = [at for _, places in words for at in places]
     positions, cursor = [], 0

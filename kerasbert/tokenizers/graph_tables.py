@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerasbert.tokenizers.characters import (
+    Rules,
     case_role,
     is_cjk,
     is_dropped,
@@ -49,8 +50,8 @@ class GraphTables(NamedTuple):
 
 
 @functools.lru_cache(maxsize=2)
-def graph_tables(lower: bool) -> GraphTables:
-    """The tables of BERT's normalisation, with or without lower-casing and accent stripping."""
+def graph_tables(normalization: Rules) -> GraphTables:
+    """The tables of BERT's normalisation, with what a model asks for of it."""
     numbers: dict[tuple[int, ...], int] = {(SELF,): 0, (_SPACE, SELF, _SPACE): 1}
     rules = np.zeros(0x110000, np.int32)
     cases = np.zeros(0x110000, np.uint8)
@@ -59,11 +60,12 @@ def graph_tables(lower: bool) -> GraphTables:
         known[first : last + 1] = True
     for first, last in _PLAIN_CJK_RANGES:
         known[first : last + 1] = True
-        rules[first : last + 1] = [is_cjk(chr(code)) for code in range(first, last + 1)]
+        if normalization.split_cjk:
+            rules[first : last + 1] = [is_cjk(chr(code)) for code in range(first, last + 1)]
     for code in np.flatnonzero(~known).tolist():
         char = chr(code)
-        rules[code] = numbers.setdefault(_expansion(char, lower), len(numbers))
-        if lower:
+        rules[code] = numbers.setdefault(_expansion(char, normalization), len(numbers))
+        if normalization.lower:
             cases[code] = case_role(char)
     pages, first_of_page = {}, []
     both = np.stack([rules, cases], axis=-1).reshape(-1, PAGE, 2)
@@ -79,14 +81,15 @@ def graph_tables(lower: bool) -> GraphTables:
     )
 
 
-def _expansion(char: str, lower: bool) -> tuple[int, ...]:
+def _expansion(char: str, normalization: Rules) -> tuple[int, ...]:
     if is_dropped(char):
         return ()
     if is_whitespace(char):
         return (_SPACE,)
     codes: list[int] = []
-    for part in strip_accents(char.lower()) if lower else char:
+    normal = char.lower() if normalization.lower else char
+    for part in strip_accents(normal) if normalization.strip_accents else normal:
         code = SELF if part == char else ord(part)
-        apart = is_cjk(char) or is_punctuation(part)
+        apart = (normalization.split_cjk and is_cjk(char)) or is_punctuation(part)
         codes += [_SPACE, code, _SPACE] if apart else [code]
     return tuple(codes)

@@ -6,10 +6,10 @@ import re
 
 import tensorflow as tf
 
-from kerasbert.backend import keras, serializable
+from kerasbert.backend import serializable
 from kerasbert.tokenizers import characters
 from kerasbert.tokenizers import graph_tables as tables
-from kerasbert.tokenizers.padding import longest_first
+from kerasbert.tokenizers.layer_base import BaseTokenizerLayer
 from kerasbert.tokenizers.tokenizer import Tokenizer
 
 # Private use code points that stand for the tokens to keep whole, after one for those in the text.
@@ -17,7 +17,7 @@ _TAKEN, _MARK, _LAST_MARK = 0x10DFFF, 0x10E000, 0x10FFFD
 
 
 @serializable
-class TokenizerLayer(keras.layers.Layer):
+class TokenizerLayer(BaseTokenizerLayer):
     """Text to token ids and segment ids by TensorFlow operations only.
 
     Gives the ids of the :class:`Tokenizer` it is made from (:meth:`Tokenizer.as_layer`), on valid
@@ -25,90 +25,20 @@ class TokenizerLayer(keras.layers.Layer):
     normalised by tables (:mod:`kerasbert.tokenizers.graph_tables`), because the Unicode rules of
     tensorflow-text are not those of BERT.
 
-    Call it with strings of shape (batch,) or (batch, 1), or with a pair of such for first and
-    second texts. It returns ``[token_ids, segment_ids]``, int32 (batch, length), and with
-    ``return_attention_mask`` a third such tensor, 1 for tokens and 0 for padding.
-
-    Args:
-        tokenizer: the tokenizer to put into the graph, or its config.
-        max_length: length of the rows, special tokens counted; pairs lose tokens from the longer
-            text. None pads to the longest row and truncates nothing.
-        return_attention_mask: whether to return the attention mask as well.
+    Arguments, inputs and outputs are those of :class:`BaseTokenizerLayer`.
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer | dict,
-        max_length: int | None = None,
-        return_attention_mask: bool = False,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        if isinstance(tokenizer, dict):
-            tokenizer = Tokenizer.from_config(tokenizer)
-        if tokenizer.pre_tokenize is not None:
+    tokenizer_class = Tokenizer
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.tokenizer.pre_tokenize is not None:
             raise ValueError(
                 "a tokenizer with pre_tokenize calls a Python function, which cannot be part of a "
                 "graph: tokenize in Python, or make the layer of a tokenizer without it."
             )
-        if tokenizer.pad_id is None:
-            raise ValueError("the layer pads, but the vocabulary has no padding token.")
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.return_attention_mask = return_attention_mask
-        config = tokenizer.get_config()
-        self._lower, self._longest_word = config["do_lower_case"], config["word_maxlen"]
+        self._longest_word = self.tokenizer.get_config()["word_maxlen"]
         self._wordpiece = self._make_wordpiece()
-
-    def get_config(self) -> dict:
-        """The arguments; the vocabulary is among them."""
-        return {
-            **super().get_config(),
-            "tokenizer": self.tokenizer.get_config(),
-            "max_length": self.max_length,
-            "return_attention_mask": self.return_attention_mask,
-        }
-
-    def call(self, inputs):
-        """Tokenizes strings or a pair of strings."""
-        pair = isinstance(inputs, (list, tuple))
-        first, second = inputs if pair else (inputs, None)
-        first = self._encode(first)
-        second = self._encode(second) if pair else None
-        template = self.tokenizer.template
-        start, between, end = template.start, template.between, template.end
-        if self.max_length is not None:
-            special = self.tokenizer.template.count(pair)
-            room = self.max_length - special
-            if room < 0:
-                raise ValueError(
-                    f"max_length={self.max_length} is less than the {special} special tokens."
-                )
-            if pair:
-                first, second = self._truncate_pair(first, second, room)
-            else:
-                first = first[:, :room]
-        rows = first.nrows()
-
-        def special_tokens(ids):
-            return tf.tile(tf.constant(ids, tf.int32, shape=(1, len(ids))), [rows, 1])
-
-        if pair:
-            head = tf.concat([special_tokens(start), first, special_tokens(between)], axis=1)
-            tail = tf.concat([second, special_tokens(end)], axis=1)
-        else:
-            head = tf.concat([special_tokens(start), first, special_tokens(end)], axis=1)
-            tail = head[:, :0]
-        ids = tf.concat([head, tail], axis=1)
-        segments = tf.concat([tf.zeros_like(head), tf.ones_like(tail)], axis=1)
-        shape = [None, self.max_length]
-        outputs = [
-            ids.to_tensor(self.tokenizer.pad_id, shape=shape),
-            segments.to_tensor(0, shape=shape),
-        ]
-        if self.return_attention_mask:
-            outputs.append(tf.ones_like(ids).to_tensor(0, shape=shape))
-        return outputs
 
     def _make_wordpiece(self):
         try:
@@ -119,14 +49,14 @@ class TokenizerLayer(keras.layers.Layer):
                 f"`pip install 'tensorflow-text=={'.'.join(tf.__version__.split('.')[:2])}.*'`. "
                 f"The import said: {error}"
             ) from error
-        config, ids = self.tokenizer.get_config(), self.tokenizer.token_dict
+        ids = self.tokenizer.token_dict
         # Ids that no text may give (holes, empty lines, all but the last of repeated tokens) get
         # names with a space, which words never have.
         vocabulary = [
             token if token and ids[token] == at else f" {at}"
-            for at, token in enumerate(config["token_dict"])
+            for at, token in enumerate(self.tokenizer.all_tokens)
         ]
-        unknown = ids[config["token_unk"]]
+        unknown = self.tokenizer.unk_id
         for place, token in enumerate(self.tokenizer.kept_tokens):
             vocabulary[ids[token]] = chr(_MARK + place)
         return tensorflow_text.FastWordpieceTokenizer(
@@ -139,7 +69,7 @@ class TokenizerLayer(keras.layers.Layer):
 
     def _encode(self, texts) -> tf.RaggedTensor:
         """Ids without special tokens, (batch, tokens)."""
-        texts = self._mark_kept_tokens(tf.reshape(texts, [-1]))
+        texts = self._mark_kept_tokens(texts)
         # The space at the end keeps the end of one text apart from the start of the next.
         codes = tf.strings.unicode_decode(tf.strings.join([texts, " "]), "UTF-8", errors="ignore")
         words = tf.strings.split(self._normalize(codes))
@@ -167,13 +97,13 @@ class TokenizerLayer(keras.layers.Layer):
 
     def _normalize(self, codes: tf.RaggedTensor):
         """Code points to strings of normalised words with spaces between them."""
-        table = tables.GraphTables(*map(tf.constant, tables.graph_tables(self._lower)))
+        table = tables.GraphTables(*map(tf.constant, tables.graph_tables(self.tokenizer.rules)))
         flat = codes.values
 
         def place(codes):
             return tf.gather(table.pages, codes // tables.PAGE) * tables.PAGE + codes % tables.PAGE
 
-        if self._lower:
+        if self.tokenizer.rules.lower:
             final = self._final_sigmas(flat, tf.gather(table.cases, place(flat)))
             flat = tf.where(final, ord(characters.FINAL_SIGMA), flat)
         expanded = tf.gather(table.expansions, tf.gather(table.rules, place(flat)))
@@ -202,12 +132,3 @@ class TokenizerLayer(keras.layers.Layer):
         return tf.scatter_nd(
             where[:, tf.newaxis], tf.ones_like(where, tf.bool), tf.shape(codes, tf.int64)
         )
-
-    @staticmethod
-    def _truncate_pair(first, second, room: int):
-        lengths = first.row_lengths(), second.row_lengths()
-        kept = longest_first(*lengths, room, tf.minimum, tf.maximum)
-        return [
-            tf.RaggedTensor.from_tensor(ids.to_tensor(), lengths=count)
-            for ids, count in zip((first, second), kept)
-        ]

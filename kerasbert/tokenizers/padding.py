@@ -158,7 +158,7 @@ def longest_first(first, second, room: int, minimum=np.minimum, maximum=np.maxim
     Returns:
         The lengths kept, of the first and the second texts.
     """
-    first = minimum(first, maximum(room // 2, room - second))
+    first = minimum(first, maximum(room - second, room // 2))
     return first, minimum(second, room - first)
 
 
@@ -231,7 +231,9 @@ def assemble(
         return {
             name: flat.reshape(len(lengths), width, *flat.shape[1:]) for name, flat in out.items()
         }
-    return {name: np.split(flat, row_at[1:]) if len(lengths) else [] for name, flat in out.items()}
+    ends = np.cumsum(lengths)
+    spans = list(zip((ends - lengths).tolist(), ends.tolist()))
+    return {name: [flat[start:end] for start, end in spans] for name, flat in out.items()}
 
 
 def assemble_one(

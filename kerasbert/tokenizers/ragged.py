@@ -70,3 +70,27 @@ class Ragged(NamedTuple):
             joined([part.ends for part in parts]),
             joined([part.words for part in parts]),
         )
+
+    def take(
+        self,
+        rows: np.ndarray,
+        begin: np.ndarray | None = None,
+        count: np.ndarray | None = None,
+    ) -> Ragged:
+        """Some rows, in any order and as often as asked, whole or a part of each.
+
+        Args:
+            rows: numbers of the rows to take.
+            begin: for each, how many tokens to leave out before the part; None for none.
+            count: for each, how many tokens to take; None for all from there on.
+        """
+        begin = np.zeros(len(rows), np.int64) if begin is None else begin
+        count = self.lengths[rows] - begin if count is None else count
+        splits = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(count, out=splits[1:])
+        taken = np.arange(splits[-1]) + np.repeat(self.splits[rows] + begin - splits[:-1], count)
+
+        def part(column):
+            return None if column is None else column[taken]
+
+        return Ragged(self.ids[taken], splits, part(self.starts), part(self.ends), part(self.words))

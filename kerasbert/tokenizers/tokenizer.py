@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from kerasbert.tokenizers import characters
 from kerasbert.tokenizers.base import BaseTokenizer
 from kerasbert.tokenizers.detokenize import find_tokens, join_tokens
 from kerasbert.tokenizers.inputs import as_text
 from kerasbert.tokenizers.ragged import Ragged
-from kerasbert.tokenizers.vocabulary import read_tokens, token_ids
+from kerasbert.tokenizers.segmentation import as_segmenter, segmenter_config
+from kerasbert.tokenizers.vocabulary import (
+    parse_vocabulary,
+    read_tokens,
+    token_ids,
+    vocabulary_lines,
+)
 from kerasbert.tokenizers.wordpiece import Pieces, WordPiece
-
-# A word with a capital; neither "[CLS]" nor the "<S>" of the Chinese vocabulary is one.
-_CAPITAL = re.compile(r"(?:##)?[A-Za-z]*[A-Z][A-Za-z]*$").match
+from kerasbert.tokenizers.words import number_words
 
 
 class Tokenizer(BaseTokenizer):
@@ -28,12 +33,14 @@ class Tokenizer(BaseTokenizer):
 
     Args:
         token_dict: a ``vocab.txt``, a dict of token to id, or the tokens in order.
-        do_lower_case: lower-case and strip accents, as uncased and Chinese checkpoints want.
+        do_lower_case: lower-case (and strip accents), as uncased and Chinese checkpoints want.
         word_maxlen: words of more characters are unknown.
         token_start: put before every text; None for none.
         token_end: put after every text; None for none.
-        pre_tokenize: a function of a text that returns its words (``jieba.lcut``). Words in the
-            vocabulary become one token, others are tokenized as usual (WoBERT).
+        pre_tokenize: cuts texts into words: "jieba", "rjieba" or "auto" as for
+            :func:`~kerasbert.tokenizers.segmentation.segmenter`, its arguments as a dict, or a
+            function of a text that returns its words. Words in the vocabulary become one token,
+            others are tokenized as usual (WoBERT, RoFormer).
         token_translate: tokens to use in place of others.
         token_unk: name of the unknown token.
         token_pad: name of the padding token.
@@ -41,12 +48,18 @@ class Tokenizer(BaseTokenizer):
         keep_special_tokens: True makes the special tokens in a text one token each, so that
             "[MASK]" in a text is a mask; a list names further tokens to keep whole. False, as in
             the original code, splits them like any other text.
+        strip_accents: None strips accents when lower-casing; True or False whatever the case.
+        tokenize_chinese_chars: whether each Chinese character is a word.
+        added_tokens: as for :meth:`~BaseTokenizer.add_tokens`.
+        padding_side: "right" or "left"; None is "right".
+        model_max_length: the length that rows are truncated to when a call names none.
 
     Attributes:
-        pre_tokenize: the function given, or None.
-        kept_tokens: the tokens that stay whole in texts, the longest first.
+        pre_tokenize: the function that cuts into words, or None.
         translated_ids: ids that ``token_translate`` replaces, and by what.
     """
+
+    huggingface_class = "BertTokenizer"
 
     def __init__(
         self,
@@ -55,51 +68,68 @@ class Tokenizer(BaseTokenizer):
         word_maxlen: int = 200,
         token_start: str | None = "[CLS]",
         token_end: str | None = "[SEP]",
-        pre_tokenize: Callable[[str], Iterable[str]] | None = None,
+        pre_tokenize: str | Mapping | Callable[[str], Iterable[str]] | None = None,
         token_translate: Mapping[str, str] | None = None,
         token_unk: str = "[UNK]",
         token_pad: str | None = "[PAD]",
         token_mask: str | None = "[MASK]",
         keep_special_tokens: bool | Sequence[str] = False,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+        added_tokens: Sequence[str] = (),
+        padding_side: str | None = None,
+        model_max_length: int | None = None,
     ):
         tokens = read_tokens(token_dict)
-        super().__init__(
-            tokens, token_ids(tokens), token_start, token_end, token_unk, token_pad, token_mask
-        )
-        self._do_lower_case = do_lower_case
-        self._word_maxlen = word_maxlen
-        self.pre_tokenize = pre_tokenize
+        vocabulary = token_ids(tokens)
         self._token_translate = dict(token_translate or {})
-        self._keep_special_tokens = keep_special_tokens
-        self.kept_tokens = self._find_kept_tokens()
-        self._kept = (
-            re.compile("|".join(map(re.escape, self.kept_tokens))) if self.kept_tokens else None
+        super().__init__(
+            tokens,
+            vocabulary,
+            token_start,
+            token_end,
+            token_unk,
+            token_pad,
+            token_mask,
+            keep_special_tokens,
+            added_tokens,
+            padding_side,
+            model_max_length,
         )
+        self._word_maxlen = word_maxlen
+        self._do_lower_case, self._strip_accents = do_lower_case, strip_accents
+        self._split_cjk = tokenize_chinese_chars
+        self.pre_tokenize = as_segmenter(pre_tokenize)
         self.translated_ids = {
             self._token_dict[token]: self.token_to_id(other)
             for token, other in self._token_translate.items()
             if token in self._token_dict
         }
+        strips = do_lower_case if strip_accents is None else strip_accents
+        self.rules = characters.Rules(do_lower_case, strips, tokenize_chinese_chars)
         self._wordpiece = WordPiece(
-            self._token_dict, self.unk_id, do_lower_case, word_maxlen, self.translated_ids
+            vocabulary, self.unk_id, self.rules, word_maxlen, self.translated_ids
         )
 
     def get_config(self) -> dict:
         """Every argument, with the tokens themselves in place of a path."""
-        kept = self._keep_special_tokens
         return {
-            "token_dict": list(self._tokens),
+            "token_dict": list(self._own_tokens),
             "do_lower_case": self._do_lower_case,
             "word_maxlen": self._word_maxlen,
-            "token_start": self._token_start,
-            "token_end": self._token_end,
-            "pre_tokenize": self.pre_tokenize,
+            "pre_tokenize": segmenter_config(self.pre_tokenize),
             "token_translate": dict(self._token_translate),
-            "token_unk": self._token_unk,
-            "token_pad": self._token_pad,
-            "token_mask": self._token_mask,
-            "keep_special_tokens": kept if isinstance(kept, bool) else list(kept),
+            "strip_accents": self._strip_accents,
+            "tokenize_chinese_chars": self._split_cjk,
+            **super().get_config(),
         }
+
+    def _vocabulary_files(self) -> dict[str, tuple[str, bytes]]:
+        tokens = self._own_tokens
+        content = vocabulary_lines(tokens)
+        # A file cannot hold everything that a list can: then the list goes into the configuration.
+        is_exact = content is not None and parse_vocabulary(content) == tokens
+        return {"token_dict": ("vocab.txt", content)} if is_exact else {}
 
     def as_layer(
         self, max_length: int | None = None, return_attention_mask: bool = False, **kwargs
@@ -109,112 +139,64 @@ class Tokenizer(BaseTokenizer):
 
         return TokenizerLayer(self, max_length, return_attention_mask, **kwargs)
 
-    @classmethod
-    def from_config(cls, config: Mapping) -> Tokenizer:
-        """The tokenizer that :meth:`get_config` describes."""
-        return cls(**config)
-
-    @classmethod
-    def from_pretrained(
-        cls, checkpoint: str | os.PathLike, do_lower_case: bool | None = None, **options
-    ) -> Tokenizer:
-        """The tokenizer of a published checkpoint: its vocabulary, and its rule on case.
-
-        Args:
-            checkpoint: an archive, a folder or a prefix, as ``build_transformer_model`` takes it.
-            do_lower_case: None reads it off the vocabulary, since no published file says it: one
-                in which a word has a capital letter (A to Z) is of a cased model.
-            **options: as the constructor.
-
-        Raises:
-            CheckpointNotFoundError: no vocabulary is there.
-        """
-        from kerasbert.checkpoints.source import CheckpointNotFoundError, find_checkpoint
-
-        files = find_checkpoint(checkpoint)
-        if files.vocab_path is None or files.vocab_path.suffix == ".model":
-            raise CheckpointNotFoundError(
-                f"No WordPiece vocabulary (vocab.txt) lies with {files.name}. Found: "
-                f"{files.vocab_path}. Give its path: Tokenizer('path/to/vocab.txt')."
-            )
-        tokens = read_tokens(files.vocab_path)
-        if do_lower_case is None:
-            do_lower_case = not any(map(_CAPITAL, tokens))
-        return cls(tokens, do_lower_case=do_lower_case, **options)
-
-    def __reduce__(self):
-        # Tables and caches are made anew: a pickle for a worker process holds the arguments only.
-        return _from_config, (type(self), self.get_config())
-
     # Text to ids.
 
     def _encode_text(self, text: str) -> list[int]:
-        if self.pre_tokenize is not None:
-            return self._encode_with_offsets(text).ids
-        if self._kept is None:
+        if self.pre_tokenize is None:
             return self._wordpiece.encode(text)
-        ids: list[int] = []
-        start = 0
-        for match in self._kept.finditer(text):
-            ids += self._wordpiece.encode(text[start : match.start()])
-            ids.append(self._whole(match.group()))
-            start = match.end()
-        return ids + self._wordpiece.encode(text[start:])
+        return self._encode_with_offsets(text).ids
 
     def _encode_batch(self, texts: list[str], with_offsets: bool) -> Ragged:
-        if self.pre_tokenize is None and not (self._kept and any(map(self._kept.search, texts))):
+        if self.pre_tokenize is None:
             return self._wordpiece.encode_batch(texts, with_offsets)
-        return super()._encode_batch(texts, with_offsets)
+        if not with_offsets:
+            return super()._encode_batch(texts, with_offsets)
+        rows, words = [], []
+        for text in texts:
+            pieces, numbers = Pieces([], [], []), []
+            for number, word in enumerate(self._words(text)):
+                pieces.add_all(word, 0)
+                numbers += [number] * len(word.ids)
+            rows.append(pieces)
+            words.append(numbers)
+        rows = Ragged.from_rows(*([row[column] for row in rows] for column in range(3)), words)
+        # A word may have had no token, and leave no gap.
+        begins = np.ones(len(rows.ids), np.bool_)
+        np.not_equal(rows.words[1:], rows.words[:-1], out=begins[1:])
+        return rows._replace(words=number_words(begins, rows.splits))
 
     def _encode_with_offsets(self, text: str) -> Pieces:
+        if self.pre_tokenize is None:
+            return self._wordpiece.reference(text)
         pieces = Pieces([], [], [])
-        start = 0
-        for match in self._kept.finditer(text) if self._kept else ():
-            self._encode_part(text[start : match.start()], start, pieces)
-            pieces.add(self._whole(match.group()), *match.span())
-            start = match.end()
-        self._encode_part(text[start:], start, pieces)
+        for word in self._words(text):
+            pieces.add_all(word, 0)
         return pieces
 
-    def _encode_part(self, text: str, offset: int, pieces: Pieces) -> None:
-        if self.pre_tokenize is None:
-            pieces.add_all(self._wordpiece.reference(text), offset)
-            return
+    def _words(self, text: str) -> Iterator[Pieces]:
+        """The tokens of each word that ``pre_tokenize`` cuts out."""
         cursor = 0
         for word in self.pre_tokenize(text):
             at = text.find(word, cursor)
             if at < 0:  # a segmenter that changes the text: place the word where we are
                 at = cursor
             cursor = min(at + len(word), len(text))
-            normal = self._normalize(word)
-            if normal in self._token_dict:
-                pieces.add(self._whole(normal), offset + at, offset + cursor)
+            normal, pieces = self._normalize(word), Pieces([], [], [])
+            if normal in self._wordpiece:
+                pieces.add(self._id_of_kept(normal), at, cursor)
             else:
-                pieces.add_all(self._wordpiece.reference(word), offset + at)
+                pieces.add_all(self._wordpiece.reference(word), at)
+            yield pieces
 
-    def _whole(self, token: str) -> int:
-        """The id, as translated, of a token that is not to be split."""
-        token_id = self._token_dict[token]
-        return self.translated_ids.get(token_id, token_id)
+    def _begin_words(self, rows: Ragged, texts: list[str]) -> np.ndarray:
+        return self._wordpiece.begins_word(rows.ids)
+
+    def _id_of_kept(self, token: str) -> int:
+        return self.token_to_id(self._token_translate.get(token, token))
 
     def _normalize(self, text: str) -> str:
-        return characters.strip_accents(text.lower()) if self._do_lower_case else text
-
-    def _find_kept_tokens(self) -> list[str]:
-        """The tokens to keep whole in texts, the longest first."""
-        kept = self._keep_special_tokens
-        if not kept:
-            return []
-        further = [] if isinstance(kept, bool) else list(kept)
-        missing = [token for token in further if token not in self._token_dict]
-        if missing:
-            raise ValueError(
-                f"keep_special_tokens names tokens that the vocabulary does not hold: {missing}."
-            )
-        special = [self._token_start, self._token_end, self._token_unk]
-        special += [self._token_pad, self._token_mask]
-        names = {*further, *(token for token in special if token in self._token_dict)}
-        return sorted(names, key=lambda token: (-len(token), token))
+        text = text.lower() if self.rules.lower else text
+        return characters.strip_accents(text) if self.rules.strip_accents else text
 
     # Tokens to text and to positions.
 
@@ -247,16 +229,16 @@ class Tokenizer(BaseTokenizer):
         text, tokens = as_text(text), list(tokens)
         begin, end = self._inner(tokens)
         given = tokens[begin:end]
-        pieces = self._encode_with_offsets(text)
-        own = self.ids_to_tokens(pieces.ids)
+        pieces = self._pieces(text)
+        own = self.ids_to_tokens(pieces.ids.tolist())
         for skipped in (0, max(len(own) - len(given), 0)):  # whole, or truncated at either side
             if own[skipped : skipped + len(given)] == given:
-                spans = zip(pieces.starts[skipped:], pieces.ends[skipped:])
+                spans = zip(pieces.starts[skipped:].tolist(), pieces.ends[skipped:].tolist())
                 found = [self._visible(text, *span) for span, _ in zip(spans, given)]
                 break
         else:
             stems = ["" if self._is_special(t) else self.stem(self._original(t)) for t in given]
-            found = find_tokens(text, stems, self._do_lower_case)
+            found = find_tokens(text, stems, self.rules)
         return [[] for _ in tokens[:begin]] + found + [[] for _ in tokens[end:]]
 
     def _inner(self, tokens: list[str]) -> tuple[int, int]:
@@ -281,7 +263,7 @@ class Tokenizer(BaseTokenizer):
             at
             for at in range(start, end)
             if not characters.is_dropped(text[at])
-            and not (self._do_lower_case and not characters.strip_accents(text[at]))
+            and not (self.rules.strip_accents and not characters.strip_accents(text[at]))
         ]
 
     @staticmethod
@@ -295,7 +277,3 @@ class Tokenizer(BaseTokenizer):
 
     _is_cjk_character = staticmethod(characters.is_cjk)
     _is_punctuation = staticmethod(characters.is_punctuation)
-
-
-def _from_config(cls: type[Tokenizer], config: dict) -> Tokenizer:
-    return cls.from_config(config)

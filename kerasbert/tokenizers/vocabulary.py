@@ -69,14 +69,18 @@ def save_vocab(
         token_dict: token to id, or the tokens in order. Ids without a token become empty lines.
         encoding: of the file.
     """
-    target = Path(dict_path)
-    content = "".join(f"{token or ''}\n" for token in read_tokens(token_dict)).encode(encoding)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+    tokens = read_tokens(token_dict)
+    write_whole(Path(dict_path), "".join(f"{token or ''}\n" for token in tokens).encode(encoding))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         os.chmod(temporary, 0o644)  # mkstemp makes files that only the owner may read
-        os.replace(temporary, target)
+        os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
@@ -135,22 +139,45 @@ def _name(source) -> str:
 def _read_file(path: Path, encoding: str) -> list[str | None]:
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder: give the vocab.txt in it.")
-    content = path.read_bytes()
+    return parse_vocabulary(path.read_bytes(), encoding, repr(str(path)))
+
+
+def vocabulary_lines(tokens: Sequence[str | None], encoding: str = "utf-8") -> bytes | None:
+    """The content of a ``vocab.txt``; None where it cannot be written (a lone surrogate)."""
+    try:
+        return "".join(f"{token or ''}\n" for token in tokens).encode(encoding)
+    except UnicodeEncodeError:
+        return None
+
+
+def parse_vocabulary(
+    content: bytes, encoding: str = "utf-8", name: str = "the vocabulary"
+) -> list[str | None]:
+    """The tokens by id of the content of a ``vocab.txt``.
+
+    Args:
+        content: of the file.
+        encoding: of the content.
+        name: of the file, for messages.
+
+    Raises:
+        ValueError: it is not a vocabulary.
+    """
     if content.startswith(_LFS_MARK):
         raise ValueError(
-            f"{str(path)!r} is a Git LFS pointer, not the vocabulary itself: "
+            f"{name} is a Git LFS pointer, not the vocabulary itself: "
             "run `git lfs pull` in the repository, or download the file."
         )
     if b"\0" in content[:4096] or content.startswith(b"\n\x0e\n"):
         raise ValueError(
-            f"{str(path)!r} is binary, perhaps a SentencePiece model; a WordPiece vocabulary is a "
+            f"{name} is binary, perhaps a SentencePiece model; a WordPiece vocabulary is a "
             "text file with one token per line (vocab.txt)."
         )
     try:
         text = content.decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{str(path)!r} is not {encoding} text ({error}): give the right `encoding`."
+            f"{name} is not {encoding} text ({error}): give the right `encoding`."
         ) from error
     # Not str.splitlines: U+2028 and U+0085 are characters of published vocabularies.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -160,10 +187,10 @@ def _read_file(path: Path, encoding: str) -> list[str | None]:
     if fields and all(len(field) == 2 and _is_number(field[1]) for field in fields):
         if not all(field[1].isdecimal() for field in fields):
             raise ValueError(
-                f"{str(path)!r} holds a score after each token, as the .vocab file beside a "
+                f"{name} holds a score after each token, as the .vocab file beside a "
                 "SentencePiece model does: it is not a WordPiece vocabulary."
             )
-        return _by_id(((token, int(number)) for token, number in fields), repr(str(path)))
+        return _by_id(((token, int(number)) for token, number in fields), name)
     return [field[0] if field else "" for field in fields]
 
 

@@ -22,11 +22,13 @@ import numpy as np
 
 from kerasbert.tokenizers.characters import (
     CAPITAL_SIGMA,
+    CASED_RULES,
+    Rules,
     is_cjk,
     is_dropped,
     is_punctuation,
     is_whitespace,
-    lower_and_strip_accents,
+    normalize_word,
     settle_sigmas,
     split_words,
 )
@@ -69,7 +71,7 @@ class WordPiece:
     Args:
         vocabulary: token to id.
         unknown_id: id of the token for words that the vocabulary cannot spell.
-        lower: whether to lower-case and strip accents.
+        rules: how the text is normalised and split into words.
         max_word_length: words of more characters than this are unknown.
         translate: ids to give out in place of others.
     """
@@ -78,25 +80,35 @@ class WordPiece:
         self,
         vocabulary: Mapping[str, int],
         unknown_id: int,
-        lower: bool = False,
+        rules: Rules = CASED_RULES,
         max_word_length: int = 200,
         translate: Mapping[int, int] | None = None,
     ):
         translate = translate or {}
-        self.lower = lower
+        self.rules = rules
         self.max_word_length = max_word_length
         self.unknown_id = translate.get(unknown_id, unknown_id)
         self._initial = {token: translate.get(at, at) for token, at in vocabulary.items()}
         self._inner = {t[2:]: at for t, at in self._initial.items() if t.startswith("##")}
         self._longest = max(map(len, vocabulary), default=1)
+        inside = [self._initial[token] for token in vocabulary if token.startswith("##")]
+        self._is_inside = np.zeros(1 + max(self._initial.values(), default=0), np.bool_)
+        self._is_inside[inside] = True
         self._kinds = _Kinds(self)
         self._kind_of_code = np.full(_CODE_POINTS, _UNSEEN, np.int32)
         self._runs = _Runs(self)
 
+    def __contains__(self, token: str) -> bool:
+        return token in self._initial
+
+    def begins_word(self, ids: np.ndarray) -> np.ndarray:
+        """Whether each id is of a token that begins a word, that is one without ``##``."""
+        return ~self._is_inside[ids]
+
     def reference(self, text: str) -> Pieces:
         """Tokenises as the original code does, word by word."""
         pieces = Pieces([], [], [])
-        for word, origins in split_words(text, self.lower):
+        for word, origins in split_words(text, self.rules):
             for token_id, start, end in self._split(word):
                 places = origins[start:end]  # in any order: combining marks may have been moved
                 pieces.add(token_id, min(places), max(places) + 1)
@@ -104,7 +116,7 @@ class WordPiece:
 
     def encode(self, text: str) -> list[int]:
         """The ids of one text."""
-        if self.lower and CAPITAL_SIGMA in text:
+        if self.rules.lower and CAPITAL_SIGMA in text:
             text = settle_sigmas(text)
         kinds, runs = self._kinds, self._current_runs()
         ids: list[int] = []
@@ -167,7 +179,7 @@ class WordPiece:
         if not (run.isascii() and run.isalnum()):
             return self.reference(run)
         pieces = Pieces([], [], [])  # the reference's result, without looking at each character
-        for piece in self._split(run.lower() if self.lower else run):
+        for piece in self._split(run.lower() if self.rules.lower else run):
             pieces.add(*piece)
         return pieces
 
@@ -175,9 +187,10 @@ class WordPiece:
         """The kind of a character, or the id of one that is always a token of its own."""
         if is_whitespace(char):
             return _SPACE
-        if is_dropped(char) or not (is_cjk(char) or is_punctuation(char)):
+        is_apart = (self.rules.split_cjk and is_cjk(char)) or is_punctuation(char)
+        if is_dropped(char) or not is_apart:
             return _IN_RUN  # characters that are dropped do not end a word
-        word = lower_and_strip_accents(char, [0])[0] if self.lower else char
+        word = normalize_word(char, [0], self.rules)[0]
         return self._split(word)[0][0] if len(word) == 1 else _IN_RUN
 
     def _current_runs(self) -> _Runs:
@@ -187,7 +200,7 @@ class WordPiece:
 
     def _encode_chunk(self, texts: list[str], with_offsets: bool) -> Ragged:
         joined = "\n".join(texts)
-        if self.lower and CAPITAL_SIGMA in joined:
+        if self.rules.lower and CAPITAL_SIGMA in joined:
             joined = settle_sigmas(joined)
         kinds = self._kinds_of(joined)
 

@@ -247,6 +247,11 @@ ARGUMENTS = {
     "token_pad": None,
     "token_mask": "[SEP]",
     "keep_special_tokens": ["[PAD]"],
+    "strip_accents": False,
+    "tokenize_chinese_chars": False,
+    "added_tokens": ["<e1>", "a"],
+    "padding_side": "left",
+    "model_max_length": 9,
 }
 
 

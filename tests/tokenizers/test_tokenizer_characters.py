@@ -77,13 +77,13 @@ def test_no_character_is_in_two_classes():
         ("a\U0001d165\u1b44", "a\u1b44\U0001d165", [0, 2, 1]),
     ],
 )
-def test_lower_and_strip_accents(word, normal, origins):
-    assert c.lower_and_strip_accents(word, list(range(len(word)))) == (normal, origins)
+def test_normalize_word(word, normal, origins):
+    assert c.normalize_word(word, list(range(len(word))), c.UNCASED_RULES) == (normal, origins)
 
 
 @given(st.text())
-def test_lower_and_strip_accents_equals_the_definition(word):
-    normal, origins = c.lower_and_strip_accents(word, list(range(len(word))))
+def test_normalize_word_equals_the_definition(word):
+    normal, origins = c.normalize_word(word, list(range(len(word))), c.UNCASED_RULES)
     assert normal == c.strip_accents(word.lower())
     assert len(origins) == len(normal)
 
@@ -103,7 +103,26 @@ def test_lower_and_strip_accents_equals_the_definition(word):
     ],
 )
 def test_split_words(text, lower, words):
-    assert [(word, origins[0]) for word, origins in c.split_words(text, lower)] == words
+    rules = c.UNCASED_RULES if lower else c.CASED_RULES
+    assert [(word, origins[0]) for word, origins in c.split_words(text, rules)] == words
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (c.Rules(lower=True), ["é你x", "éi\u0307"]),
+        (c.Rules(strip_accents=True), ["E你X", "eI"]),
+        (c.Rules(True, True), ["e你x", "ei"]),
+    ],
+)
+def test_single_rules(rules, words):
+    text = "É你X éİ"
+    assert [word for word, _ in c.split_words(text, rules._replace(split_cjk=False))] == words
+    for split_cjk in (True, False):
+        for word, origins in c.split_words(text, rules._replace(split_cjk=split_cjk)):
+            assert len(word) == len(origins)
+    apart = [word for word, _ in c.split_words(text, rules)]
+    assert apart == [*words[0].partition("你"), words[1]]
 
 
 SIGMA_TEXT = st.text(st.sampled_from("ΣΣΣΑα a'·.\u0345\u00ad\u0301中。\0\n1ʰ"))
@@ -114,7 +133,7 @@ def test_settled_sigmas_change_no_word(text):
     settled = c.settle_sigmas(text)
     assert "Σ" not in settled
     assert len(settled) == len(text)
-    assert c.split_words(settled, lower=True) == c.split_words(text, lower=True)
+    assert c.split_words(settled, c.UNCASED_RULES) == c.split_words(text, c.UNCASED_RULES)
 
 
 def test_no_white_space_is_ignorable():

@@ -53,5 +53,5 @@ def test_published_vocabularies(shared, tmp_path):
 
 def test_no_vocabulary(tmp_path):
     write_checkpoint(tmp_path)
-    with pytest.raises(CheckpointNotFoundError, match="No WordPiece vocabulary"):
+    with pytest.raises(CheckpointNotFoundError, match="No vocabulary lies with"):
         Tokenizer.from_pretrained(tmp_path)

@@ -184,10 +184,12 @@ def test_what_cannot_be_in_a_graph(tokens):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lower", [True, False], ids=["lower", "cased"])
-def test_tables_hold_the_rules_for_every_code_point(lower):
+@pytest.mark.parametrize(
+    "asked", [c.UNCASED_RULES, c.CASED_RULES, c.Rules(True, False, False)], ids=str
+)
+def test_tables_hold_the_rules_for_every_code_point(asked):
     """Also for those that the tables take for granted instead of asking."""
-    table = graph_tables(lower)
+    table = graph_tables(asked)
     codes = np.arange(0x110000)
     place = table.pages[codes // PAGE] * PAGE + codes % PAGE
     rules, cases = table.rules[place], table.cases[place]
@@ -196,9 +198,26 @@ def test_tables_hold_the_rules_for_every_code_point(lower):
         row = [code if part == SELF else part for part in table.expansions[rules[code]] if part]
         words = "".join(map(chr, row)).split(" ")
         # Dropped characters leave nothing; white space leaves an empty word on both sides.
-        assert [word for word in words if word] == [w for w, _ in c.split_words(char, lower)]
+        assert [word for word in words if word] == [w for w, _ in c.split_words(char, asked)]
+        is_apart = asked.split_cjk and c.is_cjk(char)
         assert (32 in row) == (
-            c.is_whitespace(char) or c.is_cjk(char) or any(map(c.is_punctuation, map(chr, row)))
+            c.is_whitespace(char) or is_apart or any(map(c.is_punctuation, map(chr, row)))
         )
-        if lower:
+        if asked.lower:
             assert cases[code] == c.case_role(char)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"do_lower_case": True, "strip_accents": False},
+        {"do_lower_case": False, "strip_accents": True},
+        {"do_lower_case": True, "tokenize_chinese_chars": False},
+    ],
+    ids=str,
+)
+def test_single_rules(tokens, options):
+    tokenizer = Tokenizer([*tokens, "##京", "é"], **options)
+    texts = ["É é 北京Ab", "ΑΣ ΣΑ", "Ïï!İ", "我爱 Hello"]
+    expected = tokenizer(texts)["token_ids"].tolist()
+    assert tokenizer.as_layer()(tf.constant(texts))[0].numpy().tolist() == expected

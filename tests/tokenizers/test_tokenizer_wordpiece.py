@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasbert.tokenizers import wordpiece as module
-from kerasbert.tokenizers.characters import split_words
+from kerasbert.tokenizers.characters import CASED_RULES, UNCASED_RULES, split_words
 from kerasbert.tokenizers.wordpiece import WordPiece
 
 # Every plane of Unicode, and a denser share of what matters.
@@ -26,7 +26,11 @@ ANY_TEXT = st.text(
 
 @pytest.fixture(params=[True, False], ids=["lower", "cased"], scope="module")
 def wordpiece(request, tokens) -> WordPiece:
-    return WordPiece({token: at for at, token in enumerate(tokens)}, 1, lower=request.param)
+    return WordPiece(
+        {token: at for at, token in enumerate(tokens)},
+        1,
+        UNCASED_RULES if request.param else CASED_RULES,
+    )
 
 
 def rows(ragged, column="ids") -> list[list[int]]:
@@ -69,7 +73,7 @@ def test_offsets(wordpiece):
 
 
 def test_offsets_of_normalised_letters(tokens):
-    lower = WordPiece({token: at for at, token in enumerate(tokens)}, 1, lower=True)
+    lower = WordPiece({token: at for at, token in enumerate(tokens)}, 1, UNCASED_RULES)
     pieces = lower.reference("İa 한 e\u0301x")
     assert [tokens[i] for i in pieces.ids] == ["i", "##a", "ᄒ", "##ᅡ", "##ᆫ", "e", "##x"]
     assert pieces.starts == [0, 1, 3, 3, 3, 5, 7]
@@ -108,7 +112,7 @@ def test_each_token_lies_where_its_offsets_say(tokens, wordpiece, text):
     for token_id, start, end in zip(*pieces):
         assert 0 <= start < end <= len(text)
         stem = tokens[token_id][2:] if len(tokens[token_id]) > 2 else tokens[token_id]
-        normal = "".join(word for word, _ in split_words(text[start:end], wordpiece.lower))
+        normal = "".join(word for word, _ in split_words(text[start:end], wordpiece.rules))
         if token_id != 1 and tokens[token_id].startswith("##"):
             assert stem.replace("ς", "σ") in normal.replace("ς", "σ")
         elif token_id != 1:
@@ -138,7 +142,7 @@ def test_the_cache_of_runs_stays_small(wordpiece, monkeypatch):
 
 
 def test_threads_may_share_it(tokens):
-    wordpiece = WordPiece({token: at for at, token in enumerate(tokens)}, 1, lower=True)
+    wordpiece = WordPiece({token: at for at, token in enumerate(tokens)}, 1, UNCASED_RULES)
     texts = [" ".join(f"w{a * b}x{a}" for b in range(200)) for a in range(40)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda text: rows(wordpiece.encode_batch([text]))[0], texts * 2))
