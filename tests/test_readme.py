@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import os
 import re
 import shlex
@@ -21,6 +22,8 @@ from examples import demo
 from kerasbert import build_transformer_model, save_weights_as_checkpoint
 from kerasbert.backend import keras
 from kerasbert.models import registry
+from kerasbert.tokenizers.bytelevel_words import byte_characters
+from tests.tokenizers.sentencepiece_models import MODELS
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "README_zh.md", *sorted(CHECKOUT.glob("docs/*.md"))]
@@ -71,6 +74,17 @@ def tiny_checkpoints(tmp_path_factory) -> Path:
     return folder
 
 
+def write_tokenizers(folder: Path) -> None:
+    """Files of SentencePiece and byte-level BPE under published names."""
+    (folder / "albert_base_v2").mkdir()
+    (folder / "albert_base_v2" / "30k-clean.model").write_bytes(MODELS["albert"])
+    vocabulary = ["<s>", "<pad>", "</s>", "<unk>", *byte_characters(), "he", "<mask>"]
+    (folder / "roberta-base").mkdir()
+    ids = json.dumps({token: at for at, token in enumerate(vocabulary)})
+    (folder / "roberta-base" / "vocab.json").write_text(ids, encoding="utf-8")
+    (folder / "roberta-base" / "merges.txt").write_text("h e\n", encoding="utf-8")
+
+
 @pytest.fixture
 def workplace(tiny_checkpoints, tmp_path, monkeypatch) -> Path:
     """A folder as a reader might have it, and nothing that a page leaves behind."""
@@ -79,6 +93,7 @@ def workplace(tiny_checkpoints, tmp_path, monkeypatch) -> Path:
         os.link(archive, tmp_path / archive.name)
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(tmp_path)
+    write_tokenizers(tmp_path)
     demo.write_data(tmp_path / "chnsenticorp", train=64, dev=16, test=16)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
@@ -97,8 +112,13 @@ def run(page: Path) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_blocks_run(page, workplace):
-    if "as_layer" in page.read_text(encoding="utf-8"):
-        pytest.importorskip("tensorflow_text")
+    for name, library in (
+        ("as_layer", "tensorflow_text"),
+        ("SentencePieceTokenizer", "sentencepiece"),
+        ("ByteLevelBPETokenizer", "tokenizers"),
+    ):
+        if name in page.read_text(encoding="utf-8"):
+            pytest.importorskip(library)
     known = dict(registry._FAMILIES)
     try:
         run(page)

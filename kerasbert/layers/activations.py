@@ -77,9 +77,7 @@ def get(name: str | None) -> Callable[[tf.Tensor], tf.Tensor]:
     return ACTIVATIONS[canonical_name(name)]
 
 
-def canonical_names(
-    activation: str | Sequence[str] | None, gelu: str = "gelu"
-) -> str | list[str]:
+def canonical_names(activation: str | Sequence[str] | None, gelu: str = "gelu") -> str | list[str]:
     """The canonical name of an activation, or both names of a gated layer's pair.
 
     Args:

@@ -120,9 +120,7 @@ class MultiHeadSelfAttention(RecomputableLayer):
             bias.
         """
         attend = functools.partial(self._attend, positions=positions)
-        return self.checkpointed(
-            attend, inputs, attention_bias, previous_scores, training=training
-        )
+        return self.checkpointed(attend, inputs, attention_bias, previous_scores, training=training)
 
     def _attend(self, inputs, attention_bias, previous_scores, positions, training):
         query, key, value = self.project(inputs, positions)

@@ -15,12 +15,12 @@ from kerasbert.tokenizers.padding import Shape, Template, assemble, assemble_one
 from kerasbert.tokenizers.ragged import Ragged
 from kerasbert.tokenizers.saving import Saving
 from kerasbert.tokenizers.single_text import SingleText
-from kerasbert.tokenizers.special_tokens import KeptTokens
+from kerasbert.tokenizers.token_table import TokenTable
 from kerasbert.tokenizers.windows import split_into_windows
 from kerasbert.tokenizers.words import number_words, words_by_offsets
 
 
-class BaseTokenizer(SingleText, Saving):
+class BaseTokenizer(TokenTable, SingleText, Saving):
     """Text to model inputs and back.
 
     A subclass says how a text becomes ids (:meth:`_encode_with_offsets`; also :meth:`_encode_text`
@@ -50,8 +50,6 @@ class BaseTokenizer(SingleText, Saving):
         model_max_length: as given.
     """
 
-    mask_takes_space_before = False  # whether a kept mask token takes in the white space before it
-
     def __init__(
         self,
         tokens: Sequence[str | None],
@@ -66,75 +64,19 @@ class BaseTokenizer(SingleText, Saving):
         padding_side: str | None = None,
         model_max_length: int | None = None,
     ):
-        self._tokens, self._token_dict = list(tokens), dict(token_dict)
-        self._token_start, self._token_end = token_start, token_end
-        self._token_unk, self._token_pad, self._token_mask = token_unk, token_pad, token_mask
-        self.start_id = self._required("token_start", token_start)
-        self.end_id = self._required("token_end", token_end)
-        self.unk_id = self._required("token_unk", token_unk)
-        self._keep_special_tokens, self._new_tokens = keep_special_tokens, 0
+        super().__init__(
+            tokens,
+            token_dict,
+            token_start,
+            token_end,
+            token_unk,
+            token_pad,
+            token_mask,
+            keep_special_tokens,
+            added_tokens,
+        )
         self._padding_side = padding_side
         self.model_max_length = model_max_length
-        self.added_tokens: list[str] = []
-        self.add_tokens(added_tokens)
-        self.pad_id = self._token_dict.get(token_pad)
-        self.mask_id = self._token_dict.get(token_mask)
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of ids, which is the number of rows of a matching embedding table."""
-        return len(self._tokens)
-
-    @property
-    def token_dict(self) -> dict[str, int]:
-        """Token to id."""
-        return self._token_dict
-
-    def __len__(self) -> int:
-        return self.vocab_size
-
-    def add_tokens(self, tokens: Iterable[str]) -> int:
-        """Adds tokens with new ids after the last one, to be kept whole wherever a text has them.
-
-        The model needs a row for each: ``compound_tokens=[[id], ...]`` of
-        ``build_transformer_model`` starts each row as the mean of the rows of the ids listed. A
-        token that the vocabulary holds already keeps its id.
-
-        Args:
-            tokens: such as ``["<e1>", "</e1>"]``.
-
-        Returns:
-            How many tokens are new.
-        """
-        if isinstance(tokens, str):
-            raise TypeError(f"tokens must be a list of tokens, got the text {tokens!r}.")
-        before = len(self._tokens)
-        for token in tokens:
-            if not isinstance(token, str) or not token.strip():
-                raise ValueError(f"a token to add must be a text that is not empty, got {token!r}.")
-            if token not in self._token_dict:
-                self._token_dict[token] = len(self._tokens)
-                self._tokens.append(token)
-            if token not in self.added_tokens:
-                self.added_tokens.append(token)
-        self._kept = self._find_kept_tokens()
-        self._new_tokens += len(self._tokens) - before
-        return len(self._tokens) - before
-
-    @property
-    def all_tokens(self) -> list[str | None]:
-        """The tokens by id, those that were added last; None where an id has no token."""
-        return list(self._tokens)
-
-    @property
-    def _own_tokens(self) -> list[str | None]:
-        """The tokens by id without those that were added."""
-        return self._tokens[: len(self._tokens) - self._new_tokens]
-
-    @property
-    def kept_tokens(self) -> list[str]:
-        """The tokens that stay whole in texts, the longest first."""
-        return self._kept.names if self._kept else []
 
     def check(self, model) -> None:
         """Checks that a model has an embedding row for every id: see :func:`check_vocabulary`."""
@@ -315,46 +257,6 @@ class BaseTokenizer(SingleText, Saving):
         if not with_offsets:
             encoding.pop("offsets", None)
         return encoding
-
-    def _find_kept_tokens(self) -> KeptTokens | None:
-        """The tokens to keep whole in texts; None for none."""
-        kept, names = self._keep_special_tokens, set(self.added_tokens)
-        if kept:
-            further = [] if isinstance(kept, bool) else list(kept)
-            missing = [token for token in further if token not in self._token_dict]
-            if missing:
-                raise ValueError(
-                    "keep_special_tokens names tokens that the vocabulary does not hold: "
-                    f"{missing}."
-                )
-            names |= {*further, *(t for t in self._special_tokens() if t in self._token_dict)}
-        if not names:
-            return None
-        ids = {name: self._id_of_kept(name) for name in names}
-        return KeptTokens(ids, [self._token_mask] if self.mask_takes_space_before else [])
-
-    def _special_tokens(self) -> list[str]:
-        """The tokens that ``keep_special_tokens=True`` keeps, if the vocabulary holds them."""
-        names = [self._token_start, self._token_end, self._token_unk]
-        return [name for name in (*names, self._token_pad, self._token_mask) if name is not None]
-
-    def _id_of_kept(self, token: str) -> int:
-        """The id that a token kept whole in a text gives."""
-        return self._token_dict[token]
-
-    def _required(self, name: str, token: str | None) -> int | None:
-        if token is None:
-            return None
-        if token not in self._token_dict:
-            near = [
-                t for t in self._token_dict if t.strip("[]<>").lower() == token.strip("[]").lower()
-            ]
-            raise ValueError(
-                f"the vocabulary of {len(self._token_dict)} tokens does not hold {name} {token!r}"
-                + (f", but {near[:3]}" if near else "")
-                + f": is it the right file? Otherwise name the token it uses with {name}=..."
-            )
-        return self._token_dict[token]
 
 
 def _shape(*arguments) -> Shape:

@@ -276,14 +276,13 @@ def assemble_one(
     pads = shape.width(length) - length if shape.padding else 0
     if pads and pad_id is None:
         raise ValueError(_NO_PADDING_TOKEN)
-    rows = {
-        "token_ids": (ids, pad_id),
-        "segment_ids": (segments, template.pad_segment),
-        "attention_mask": ([1] * length, 0),
-    }
+    rows = {"token_ids": ids, "segment_ids": segments, "attention_mask": [1] * length}
+    if not pads:
+        return rows
+    fills = (pad_id, template.pad_segment, 0)
     if template.padding_side == "left":
-        return {name: [fill] * pads + row for name, (row, fill) in rows.items()}
-    return {name: row + [fill] * pads for name, (row, fill) in rows.items()}
+        return {name: [fill] * pads + row for (name, row), fill in zip(rows.items(), fills)}
+    return {name: row + [fill] * pads for (name, row), fill in zip(rows.items(), fills)}
 
 
 def _runs(parts: Sequence[tuple[np.ndarray, int]]) -> np.ndarray:

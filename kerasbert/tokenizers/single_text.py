@@ -1,4 +1,4 @@
-"""One text at a time with the names and results of bert4keras; tokens and ids."""
+"""One text at a time, with the names and results of bert4keras."""
 
 from __future__ import annotations
 
@@ -13,14 +13,6 @@ _ANY = Shape(padding=False)
 
 class SingleText(abc.ABC):
     """The part of a tokenizer's interface that bert4keras has; a mixin of ``BaseTokenizer``."""
-
-    # The attribute names of bert4keras, which scripts read.
-    _token_start_id = property(lambda self: self.start_id)
-    _token_end_id = property(lambda self: self.end_id)
-    _token_unk_id = property(lambda self: self.unk_id)
-    _token_pad_id = property(lambda self: self.pad_id)
-    _token_mask_id = property(lambda self: self.mask_id)
-    _vocab_size = property(lambda self: self.vocab_size)
 
     def encode(
         self,
@@ -52,6 +44,9 @@ class SingleText(abc.ABC):
             ValueError: ``maxlen`` cannot be reached.
         """
         template, is_pair = self._template, second_text is not None
+        if maxlen is None and not is_pair and not template.end_segments:  # by far the usual call
+            ids = self._ids_with_specials(first_text)
+            return ids, [template.segments[0]] * len(ids)
         from_a_side = truncate_from in ("right", "left")
         if maxlen is not None and from_a_side and maxlen < template.count(is_pair):
             raise ValueError(
@@ -87,27 +82,6 @@ class SingleText(abc.ABC):
             return self.tokens_to_ids(text)
         template = self._template
         return [*template.start, *self._ids(as_text(text)), *template.end]
-
-    def token_to_id(self, token: str) -> int:
-        """The id of a token, the unknown id for one that is not in the vocabulary."""
-        return self._token_dict.get(token, self.unk_id)
-
-    def tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
-        """The ids of tokens."""
-        return [self.token_to_id(token) for token in tokens]
-
-    def id_to_token(self, i: int) -> str:
-        """The token of an id."""
-        token = self._tokens[i] if 0 <= i < len(self._tokens) else None
-        if token is None:
-            raise ValueError(
-                f"id {i} has no token: the vocabulary's ids run from 0 to {len(self._tokens) - 1}."
-            )
-        return token
-
-    def ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
-        """The tokens of ids."""
-        return [self.id_to_token(i) for i in ids]
 
     @abc.abstractmethod
     def decode(self, ids: Iterable[int], tokens: Sequence[str] | None = None) -> str:

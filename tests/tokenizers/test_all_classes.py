@@ -127,8 +127,9 @@ def test_added_tokens(make):
     assert ids[ids.index(size) + 1 : ids.index(size + 1)] == [
         at for at in stripped if at < size and tokenizer.id_to_token(at) != "<cls>"
     ]
-    assert make(added_tokens=["<e1>", "</e1>", held]).encode("<e1>a")[0] == (
-        tokenizer.encode("<e1>a")[0]
+    assert (
+        make(added_tokens=["<e1>", "</e1>", held]).encode("<e1>a")[0]
+        == (tokenizer.encode("<e1>a")[0])
     )
     assert "<e1>" in tokenizer.decode(tokenizer.tokens_to_ids(["<e1>"]))
     with pytest.raises(TypeError, match="list of tokens"):

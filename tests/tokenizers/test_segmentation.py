@@ -76,7 +76,11 @@ def test_what_is_installed(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["jieba", "rjieba"])
-@given(text=st.text(st.one_of(st.characters(), st.sampled_from("我爱北京天安门 aB-_1.\n")), max_size=30))
+@given(
+    text=st.text(
+        st.one_of(st.characters(), st.sampled_from("我爱北京天安门 aB-_1.\n")), max_size=30
+    )
+)
 def test_no_character_is_lost(name, text):
     pytest.importorskip(name)
     cached = CACHE.setdefault(name, Segmenter(name))

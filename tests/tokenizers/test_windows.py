@@ -66,8 +66,9 @@ def test_windows_of_the_library():
     for length, size, stride, left in [(20, 7, 2, False), (20, 7, 2, True), (7, 7, 0, False)]:
         library.enable_truncation(size, stride=stride, direction="left" if left else "right")
         first = library.encode("a " * length)
-        spans = [(w.offsets[0][0] // 2, w.offsets[-1][1] // 2 + 1) for w in
-                 [first, *first.overflowing]]
+        spans = [
+            (w.offsets[0][0] // 2, w.offsets[-1][1] // 2 + 1) for w in [first, *first.overflowing]
+        ]
         assert spans == loop(length, size, stride, left)
 
 
