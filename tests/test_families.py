@@ -76,8 +76,9 @@ def test_one_step_changes_every_trainable_variable(options, dtype, jit_compile):
     before = {variable_path(v): np.array(v) for v in model.trainable_variables}
     losses = [squared_error] * len(targets)
     model.compile(
-        # Adam without epsilon: a gradient of any size changes a variable. It takes XLA too long.
-        keras.optimizers.SGD(10.0) if jit_compile else keras.optimizers.Adam(1e-2, epsilon=1e-30),
+        # Adam without epsilon: a gradient of any size changes a variable. It takes XLA too long, so
+        # there a step that is much too large does it.
+        keras.optimizers.SGD(1e6) if jit_compile else keras.optimizers.Adam(1e-2, epsilon=1e-30),
         loss=losses if len(losses) > 1 else losses[0],
         jit_compile=jit_compile,
     )

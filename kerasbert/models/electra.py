@@ -241,6 +241,7 @@ class ELECTRAGenerator(ELECTRA):
     family = "electra_generator"
     role = "generator"
     applications = bert.BERT.applications
+    marks, model_types = ELECTRA.marks, ELECTRA.model_types
     published_with = ("electra",)
 
     def check_role(self, options: Mapping[str, Any]) -> None:

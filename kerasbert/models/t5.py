@@ -199,6 +199,7 @@ class T5Encoder(T5):
     Loads encoders that were saved alone as well as whole models.
     """
 
+    marks, model_types = T5.marks, T5.model_types
     family = "t5_encoder"
     published_with = ("t5",)
     decoder = None
@@ -233,6 +234,7 @@ class T5Decoder(T5):
     Padding of the source is not known, unless ``with_attention_mask`` adds its mask as an input.
     """
 
+    marks, model_types = T5.marks, T5.model_types
     family = "t5_decoder"
     published_with = ("t5",)
 
