@@ -17,12 +17,11 @@ class KerasBert(Side):
     """Runs every row with kerasbert."""
 
     def imports(self):
-        import tensorflow as tf
+        import kerasbert  # first, as a script of a user has it: it shortens TensorFlow's import
+        from kerasbert.backend import keras, tf
 
         tf.config.threading.set_intra_op_parallelism_threads(self.threads)
         tf.config.threading.set_inter_op_parallelism_threads(self.threads)
-        import kerasbert
-        from kerasbert.backend import keras
 
         self.tf, self.keras, self.kerasbert = tf, keras, kerasbert
         return {
