@@ -29,15 +29,15 @@ INPUTS = {
 
 
 def find(*names: str) -> list[Case]:
-    """The recorded cases of those names; a case's ``record`` is the file of its weights."""
+    """The recorded cases of those names or patterns; ``record`` is the file of the weights."""
     found = {}
     for root in (HERE, SHARED):
         for name in names:
-            folder = root / "huggingface" / "hf" / name
-            if (folder / "model.safetensors").exists():
-                case = Case(f"huggingface/{name}", "huggingface", folder,
-                            folder / "model.safetensors", folder / "golden.npz", ATOL)  # fmt: skip
-                found.setdefault(name, case)
+            for weights in sorted(root.glob(f"huggingface/hf/{name}/model.safetensors")):
+                folder = weights.parent
+                case = Case(f"huggingface/{folder.name}", "huggingface", folder, weights,
+                            folder / "golden.npz", ATOL)  # fmt: skip
+                found.setdefault(folder.name, case)
     return list(found.values())
 
 

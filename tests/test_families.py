@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,9 @@ def inputs_of(model, length: int = 7) -> list[np.ndarray]:
             array = rng.integers(6, 6 + high, (4, length))
         arrays.append(array.astype(tf.as_dtype(tensor.dtype).as_numpy_dtype))
     return arrays
+
+
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
 def as_list(outputs) -> list:
@@ -93,6 +98,27 @@ def test_one_step_changes_every_trainable_variable(options, dtype, jit_compile):
     # a key bias has no gradient but rounding: the softmax does not see it
     unchanged = [path for path in unchanged if not path.endswith("key/bias")]
     assert not unchanged
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", CASES)
+def test_recomputing_changes_memory_alone(options):
+    weights = []
+    for recompute in (False, True):
+        keras.utils.set_random_seed(0)
+        model = build_transformer_model(**{**options, "num_hidden_layers": 1, **NO_DROPOUT},
+                                        recompute=recompute)  # fmt: skip
+        large = [x for x in model.layers if re.search(r"Attention$|FeedForward$", x.name)]
+        assert large and all(layer.recompute is recompute for layer in large)
+        inputs = inputs_of(model)
+        losses = [squared_error] * len(model.outputs)
+        model.compile(keras.optimizers.SGD(1.0), losses if len(losses) > 1 else losses[0])
+        targets = [np.ones(x.shape, "float32") for x in call(model, inputs)]
+        both = [x if len(x) > 1 else x[0] for x in (inputs, targets)]
+        model.fit(*both, batch_size=4, verbose=0)
+        weights.append(model.get_weights())
+    for plain, recomputed in zip(*weights):
+        np.testing.assert_allclose(recomputed, plain, atol=1e-5)
 
 
 @pytest.mark.parametrize("options", CASES)

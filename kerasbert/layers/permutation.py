@@ -274,13 +274,9 @@ class FeedForwardWithDropout(FeedForward):
         self.dropout = dropout
         self.inner_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
-    def call(self, inputs, training=None):
-        """Maps (..., width) to (..., output_size)."""
+    def _transform(self, inputs, training):
         x = self.inner_dropout(self.intermediate(inputs), training=training)
         return self.output_dense(x)
-
-    def compute_output_spec(self, inputs, training=None):
-        return super().compute_output_spec(inputs)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "dropout": self.dropout}

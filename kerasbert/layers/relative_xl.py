@@ -10,6 +10,7 @@ from kerasbert.backend import NO_AUTOCAST, keras, named_build, serializable, sym
 from kerasbert.layers.dropout import Dropout
 from kerasbert.layers.head_projection import HeadProjection, sizes
 from kerasbert.layers.initializers import TruncatedNormal
+from kerasbert.layers.recompute import RecomputableLayer
 from kerasbert.layers.sinusoidal import frequencies
 
 
@@ -113,7 +114,7 @@ class QueryBias(keras.layers.Layer):
 
 
 @serializable
-class RelativeXLSelfAttention(keras.layers.Layer):
+class RelativeXLSelfAttention(RecomputableLayer):
     """Self-attention whose scores are the sum of three terms, each by a bias of its own.
 
     With q a query and u, v, s the vectors of :class:`QueryBias`: (q + u) k by content, (q + v) W r
@@ -130,7 +131,7 @@ class RelativeXLSelfAttention(keras.layers.Layer):
         dropout: rate of dropout on the attention probabilities.
         query_offset: how many tokens ahead of its row a query of the second stream stands.
         stddev: standard deviation of the truncated normal that variables start from.
-        **kwargs: as ``keras.layers.Layer``.
+        **kwargs: as :class:`RecomputableLayer`.
     """
 
     def __init__(
@@ -204,6 +205,34 @@ class RelativeXLSelfAttention(keras.layers.Layer):
         Returns:
             (batch, n, width); with a second stream a pair, of that and (batch, targets, width).
         """
+        return self.checkpointed(
+            self._attend_twice,
+            inputs,
+            position_encoding,
+            query_bias,
+            other_segment,
+            attention_bias,
+            context,
+            query_stream,
+            query_attention_bias,
+            target_mapping,
+            training=training,
+        )
+
+    def _attend_twice(
+        self,
+        inputs,
+        position_encoding,
+        query_bias,
+        other_segment,
+        attention_bias,
+        context,
+        query_stream,
+        query_attention_bias,
+        target_mapping,
+        training,
+    ):
+        """:meth:`call`, of both streams or the first alone."""
         context = inputs if context is None else context
         keys = self.key(context), self.value(context), self.position(position_encoding)
         terms = query_bias, other_segment
@@ -244,19 +273,7 @@ class RelativeXLSelfAttention(keras.layers.Layer):
         # Only queries at the places of the inputs are padding where those are.
         return (mask, mask if self.query_offset else None)
 
-    def compute_output_spec(
-        self,
-        inputs,
-        position_encoding,
-        query_bias,
-        other_segment,
-        attention_bias,
-        context=None,
-        query_stream=None,
-        query_attention_bias=None,
-        target_mapping=None,
-        training=None,
-    ):
+    def compute_output_spec(self, inputs, *_, query_stream=None, **__):
         hidden = symbolic_tensor(tuple(inputs.shape), self.compute_dtype)
         if query_stream is None:
             return hidden

@@ -7,16 +7,14 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from kerasbert import build_transformer_model
 from kerasbert.backend import keras, tf
 from kerasbert.checkpoints import google
 from kerasbert.checkpoints.loading import open_tensors
 from kerasbert.checkpoints.source import find_checkpoint
+from tests import huggingface_cases
 from tests.golden_cases import (
-    HERE,
-    SHARED,
     Case,
     checkpoint_of,
     compare_bert4keras,
@@ -45,15 +43,8 @@ TINY = [
 
 def golden_cases() -> list[Case]:
     """The recorded cases of this family."""
-    found = {}
-    for root in (HERE, SHARED):
-        for record in sorted(root.glob("huggingface/hf/albert_*/meta.json")):
-            folder = record.parent
-            case = Case(f"huggingface/{folder.name}", "huggingface", folder, record,
-                        folder / "golden.npz", 2e-5)  # fmt: skip
-            found.setdefault(case.name, case)
     families = ("albert", "albert_unshared", "albert_zh", "albert_zh_google")
-    return [*find_cases(families), *found.values()]
+    return [*find_cases(families), *huggingface_cases.find("albert_*")]
 
 
 def compare(case: Case, **options) -> float:
@@ -175,8 +166,7 @@ def load_published(entry: dict, folder: Path):
     folder.mkdir()
     if entry["framework"] == "pytorch_hf":
         arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        save_file(arrays, folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(config))
+        huggingface_cases.write(folder, config, arrays)
     elif entry["framework"] == "tensorflow1_saved_model":
         tensors = {f"module/{name}": tensor for name, tensor in tensors.items()}
         google.write(folder / "variables" / "variables", tensors)

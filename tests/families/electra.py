@@ -6,14 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from kerasbert import build_transformer_model
 from kerasbert.backend import keras, tf
 from kerasbert.checkpoints import google
+from tests import huggingface_cases
 from tests.golden_cases import (
-    HERE,
-    SHARED,
     Case,
     compare_bert4keras,
     distance,
@@ -41,14 +39,7 @@ ROLES = {"discriminator": "electra", "generator": "electra_generator"}
 
 def golden_cases() -> list[Case]:
     """The recorded cases of this family."""
-    found = {}
-    for root in (HERE, SHARED):
-        for record in sorted(root.glob("huggingface/hf/electra_*/meta.json")):
-            folder = record.parent
-            case = Case(f"huggingface/{folder.name}", "huggingface", folder, record,
-                        folder / "golden.npz", 2e-5)  # fmt: skip
-            found.setdefault(case.name, case)
-    return [*find_cases(("electra",)), *found.values()]
+    return [*find_cases(("electra",)), *huggingface_cases.find("electra_*")]
 
 
 def compare(case: Case, **options) -> float:
@@ -159,8 +150,7 @@ def load_published(entry: dict, folder: Path):
     if entry["framework"] == "pytorch_hf":
         head = "with_mlm" if "generator_lm_head.bias" in tensors else "with_discriminator"
         arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        save_file(arrays, folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(shrink(entry["config"])))
+        huggingface_cases.write(folder, shrink(entry["config"]), arrays)
         return build_transformer_model(folder, **{head: True})
     google.write(folder / Path(entry["archive"]["files"][0]).stem, tensors)
     for name, config in (

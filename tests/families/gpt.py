@@ -37,7 +37,3 @@ def compare(case: Case, **options) -> float:
 def published() -> list[dict]:
     """None: no list of variables of a released file has been recorded."""
     return []
-
-
-def load_published(entry: dict, folder):
-    raise NotImplementedError("there are no entries")

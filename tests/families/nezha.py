@@ -11,8 +11,9 @@ from safetensors.numpy import load_file
 from kerasbert import build_transformer_model
 from kerasbert.backend import keras
 from kerasbert.checkpoints import google
+from tests import huggingface_cases
 from tests.families import bert
-from tests.golden_cases import HERE, SHARED, Case, compare_bert4keras, distance, find_cases
+from tests.golden_cases import Case, compare_bert4keras, distance, find_cases
 from tests.published import entries
 
 TINY = [
@@ -30,21 +31,9 @@ TINY = [
 ]
 
 
-def huggingface_cases(pattern: str) -> list[Case]:
-    """Hugging Face's cases, the committed ones and, beside the checkout, the rest."""
-    found = {}
-    for root in (HERE, SHARED):
-        for record in sorted(root.glob(f"huggingface/hf/{pattern}/meta.json")):
-            folder = record.parent
-            name = f"huggingface/{folder.name}"
-            case = Case(name, "huggingface", folder, record, folder / "golden.npz", 2e-5)
-            found.setdefault(name, case)
-    return list(found.values())
-
-
 def golden_cases() -> list[Case]:
     """The recorded cases of this family."""
-    return [*find_cases(("nezha",)), *huggingface_cases("nezha_*")]
+    return [*find_cases(("nezha",)), *huggingface_cases.find("nezha_*")]
 
 
 def compare(case: Case, **options) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kerasbert import build_transformer_model
+from tests import huggingface_cases
 from tests.families import bert, nezha
 from tests.golden_cases import Case, compare_bert4keras, find_cases
 from tests.published import entries
@@ -33,7 +34,7 @@ TINY = [
 def golden_cases() -> list[Case]:
     """The recorded cases of this family."""
     found = find_cases(("roformer", "roformer_v2"))
-    return [*found, *nezha.huggingface_cases("roformer_*")]
+    return [*found, *huggingface_cases.find("roformer_*")]
 
 
 def compare(case: Case, **options) -> float:

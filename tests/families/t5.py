@@ -10,7 +10,8 @@ import numpy as np
 from kerasbert import build_transformer_model
 from kerasbert.backend import keras, tf
 from kerasbert.checkpoints import google
-from tests.golden_cases import HERE, SHARED, Case, compare_bert4keras, distance, find_cases
+from tests import huggingface_cases
+from tests.golden_cases import Case, compare_bert4keras, distance, find_cases
 from tests.published import entries
 
 NAMES = tuple(
@@ -40,15 +41,7 @@ TINY = [
 
 def golden_cases() -> list[Case]:
     """The recorded cases of this family."""
-    found = {}
-    for root in (HERE, SHARED):
-        for name in ("t5", "t5_v11", "mt5"):
-            folder = root / "huggingface" / "hf" / name
-            if folder.exists():
-                case = Case(f"huggingface/{name}", "huggingface", folder, folder / "meta.json",
-                            folder / "golden.npz", 2e-5)  # fmt: skip
-                found.setdefault(case.name, case)
-    return [*find_cases(NAMES), *found.values()]
+    return [*find_cases(NAMES), *huggingface_cases.find("t5", "t5_v11", "mt5")]
 
 
 def compare(case: Case, **options) -> float:

@@ -11,7 +11,8 @@ from safetensors.numpy import load_file
 from kerasbert import build_transformer_model
 from kerasbert.backend import keras, tf
 from kerasbert.checkpoints import google
-from tests.golden_cases import HERE, SHARED, Case, distance, find_cases
+from tests import huggingface_cases
+from tests.golden_cases import Case, distance, find_cases
 from tests.published import entries
 
 SIZES = {
@@ -30,14 +31,7 @@ TINY = [
 
 def golden_cases() -> list[Case]:
     """The recorded cases of this family."""
-    found = {}
-    for root in (HERE, SHARED):
-        for record in sorted(root.glob("huggingface/hf/xlnet_*/meta.json")):
-            folder = record.parent
-            case = Case(f"huggingface/{folder.name}", "huggingface", folder, record,
-                        folder / "golden.npz", 2e-5)  # fmt: skip
-            found.setdefault(case.name, case)
-    return [*find_cases(("xlnet",)), *found.values()]
+    return [*find_cases(("xlnet",)), *huggingface_cases.find("xlnet_*")]
 
 
 def compare(case: Case, **options) -> float:
