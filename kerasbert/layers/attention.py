@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from kerasbert.backend import named_build, serializable, symbolic_tensor, tf
+from kerasbert.layers import incremental
 from kerasbert.layers.dense import Dense
 from kerasbert.layers.dropout import Dropout
 from kerasbert.layers.recompute import RecomputableLayer
@@ -124,6 +125,8 @@ class MultiHeadSelfAttention(RecomputableLayer):
 
     def _attend(self, inputs, attention_bias, previous_scores, positions, training):
         query, key, value = self.project(inputs, positions)
+        if (reading := incremental.current()) is not None:
+            key, value = reading.remember(key, value)
         scores = self.score(query, key, positions)
         biased = scores if attention_bias is None else scores + attention_bias
         if previous_scores is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasbert.backend import named_build, serializable, symbolic_tensor, tf
+from kerasbert.layers import incremental
 from kerasbert.layers.attention import MultiHeadSelfAttention, leading_sizes
 
 
@@ -10,8 +11,8 @@ from kerasbert.layers.attention import MultiHeadSelfAttention, leading_sizes
 class MultiHeadCrossAttention(MultiHeadSelfAttention):
     """A decoder's attention to the encoder's output (Vaswani et al. 2017, arXiv:1706.03762).
 
-    Keys and values depend on the context alone: step-by-step decoding computes them once, with
-    :meth:`project_context`.
+    Keys and values depend on the context alone: they are computed once for a text that is
+    generated.
 
     Args:
         *args: as :class:`MultiHeadSelfAttention`.
@@ -54,7 +55,11 @@ class MultiHeadCrossAttention(MultiHeadSelfAttention):
         )
 
     def _attend_to(self, inputs, context, attention_bias, training):
-        key, value = self.project_context(context)
+        reading = incremental.current()
+        if reading is None:
+            key, value = self.project_context(context)
+        else:
+            key, value = reading.once(lambda: self.project_context(context))
         scores = self.score(self.split_heads(self.query(inputs)), key)
         if attention_bias is not None:
             scores += attention_bias

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasbert.backend import NO_AUTOCAST, is_symbolic, keras, serializable, symbolic_tensor, tf
+from kerasbert.layers import incremental
 from kerasbert.layers.initializers import TruncatedNormal
 from kerasbert.layers.masks import PaddingMask, padding_mask
 
@@ -63,6 +64,9 @@ class Embedding(keras.layers.Layer):
         if not reverse:
             ids = tf.cast(inputs, tf.int32)
             return tf.cast(tf.gather(self.embeddings, ids), self.compute_dtype)
+        reading = incremental.current()
+        if reading is not None:
+            inputs = reading.wanted(inputs)
         table = tf.cast(self.embeddings, self.compute_dtype)
         scores = tf.matmul(tf.reshape(inputs, [-1, self.output_dim]), table, transpose_b=True)
         leading = tf.shape(inputs)[:-1]
@@ -155,6 +159,9 @@ class PositionEmbedding(keras.layers.Layer):
             inputs: (batch, length, width).
             position_ids: integer (batch, length), or None for 0, 1, 2, ...
         """
+        step = incremental.current_step()
+        if position_ids is None and step is not None:
+            position_ids = step.positions
         if position_ids is not None:
             position_ids = tf.cast(position_ids, tf.int32)
             rows = (
@@ -175,6 +182,11 @@ class PositionEmbedding(keras.layers.Layer):
                 ):
                     rows = self.embeddings[:length]
         return inputs + tf.cast(rows, inputs.dtype)
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that the layer can tell apart; None for any number."""
+        return None if self.hierarchical else self.input_dim
 
     def compute_output_shape(self, input_shape, *_):
         return tuple(input_shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kerasbert.backend import NO_AUTOCAST, keras, serializable, symbolic_tensor, tf
-from kerasbert.layers import activations
+from kerasbert.layers import activations, incremental
 
 
 @serializable
@@ -63,7 +63,11 @@ class Activation(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs):
-        return activations.get(self.activation)(tf.cast(inputs, tf.float32))
+        """Applies the activation; when tokens are generated, scores stay scores."""
+        inputs = tf.cast(inputs, tf.float32)
+        if incremental.current() is not None:
+            return inputs
+        return activations.get(self.activation)(inputs)
 
     def compute_output_spec(self, inputs):
         return symbolic_tensor(tuple(inputs.shape), "float32")

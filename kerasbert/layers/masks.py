@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasbert.backend import keras, serializable, symbolic_tensor, tf
+from kerasbert.layers import incremental
 
 PATTERNS = ("encoder", "lm", "unilm")
 
@@ -71,8 +72,12 @@ class AttentionMask(keras.layers.Layer):
         Returns:
             The bias in the compute dtype: 0 where attention is allowed, a large negative number
             where it is not; (batch, 1, 1, length) for ``encoder``, else (batch, 1, length,
-            length).
+            length). In a pass over new tokens, the bias between these and the cache, but for
+            ``encoder``, which is of a text that was read whole.
         """
+        step = incremental.current_step()
+        if step is not None and self.pattern != "encoder":
+            return step.attention_bias(tf.as_dtype(self.compute_dtype))
         if attention_mask is None:
             real = padding_mask(token_ids, self.pad_token_id)
         else:

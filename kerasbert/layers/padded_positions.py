@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasbert.backend import serializable, symbolic_tensor, tf
+from kerasbert.layers import incremental
 from kerasbert.layers.embeddings import PositionEmbedding
 
 
@@ -33,6 +34,9 @@ class PaddedPositionEmbedding(PositionEmbedding):
             token_ids: integer (batch, length), to know padding by.
             position_ids: integer (batch, length), rows of the table; instead of ``token_ids``.
         """
+        step = incremental.current_step()
+        if position_ids is None and step is not None:
+            position_ids = step.positions + self.pad_token_id + 1
         if position_ids is None:
             real = tf.cast(tf.not_equal(token_ids, self.pad_token_id), tf.int32)
             position_ids = tf.cumsum(real, axis=1) * real + self.pad_token_id
@@ -44,6 +48,10 @@ class PaddedPositionEmbedding(PositionEmbedding):
             with tf.control_dependencies([check]):
                 position_ids = tf.identity(position_ids)
         return super().call(inputs, position_ids)
+
+    @property
+    def longest(self) -> int:
+        return self.input_dim - self.pad_token_id - 1
 
     def compute_output_spec(self, inputs, token_ids=None, position_ids=None):
         return symbolic_tensor(tuple(inputs.shape), self.compute_dtype)

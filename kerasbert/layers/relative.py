@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kerasbert.backend import keras, serializable, symbolic_tensor, tf
+from kerasbert.layers import incremental
 from kerasbert.layers.attention import MultiHeadSelfAttention
 from kerasbert.layers.sinusoidal import frequencies, sinusoids
 
@@ -27,12 +28,18 @@ class RelativePositionEmbedding(keras.layers.Layer):
         self.max_distance = max_distance
 
     def call(self, inputs):
-        """The table (length, length, output_dim) for inputs (batch, length, ...)."""
-        static = inputs.shape[1]
-        order = tf.range(tf.shape(inputs)[1] if static is None else static)
-        distance = tf.clip_by_value(
-            order[None, :] - order[:, None], -self.max_distance, self.max_distance
-        )
+        """The table (length, length, output_dim) for inputs (batch, length, ...).
+
+        In a pass over new tokens it is (batch, tokens, slots, output_dim).
+        """
+        step = incremental.current_step()
+        if step is None:
+            static = inputs.shape[1]
+            keys = queries = tf.range(tf.shape(inputs)[1] if static is None else static)
+        else:
+            keys, queries = step.key_positions, step.positions
+        distance = keys[..., None, :] - queries[..., :, None]
+        distance = tf.clip_by_value(distance, -self.max_distance, self.max_distance)
         vectors = sinusoids(tf.range(2 * self.max_distance + 1), self.output_dim)
         return tf.gather(tf.cast(vectors, self.compute_dtype), distance + self.max_distance)
 
@@ -81,9 +88,11 @@ class RelativeSelfAttention(MultiHeadSelfAttention):
             )
         scaled = query * tf.cast(self.score_scale, query.dtype)
         positions = tf.cast(positions, query.dtype)
-        return super().score(query, key) + tf.einsum("bhid,ijd->bhij", scaled, positions)
+        equation = "bhid,ijd->bhij" if positions.shape.rank == 3 else "bhid,bijd->bhij"
+        return super().score(query, key) + tf.einsum(equation, scaled, positions)
 
     def combine(self, probabilities: tf.Tensor, value: tf.Tensor, positions=None) -> tf.Tensor:
         positions = tf.cast(positions, value.dtype)
-        relative = tf.einsum("bhij,ijd->bhid", probabilities, positions)
+        equation = "bhij,ijd->bhid" if positions.shape.rank == 3 else "bhij,bijd->bhid"
+        relative = tf.einsum(equation, probabilities, positions)
         return super().combine(probabilities, value) + relative

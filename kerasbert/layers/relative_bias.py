@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kerasbert.backend import NO_AUTOCAST, keras, serializable, symbolic_tensor, tf
+from kerasbert.layers import incremental
 from kerasbert.layers.initializers import TruncatedNormal
 
 
@@ -88,36 +89,43 @@ class RelativePositionBias(keras.layers.Layer):
         """The bias for any positions, such as those of one decoding step.
 
         Args:
-            query_positions: integer (queries,).
-            key_positions: integer (keys,).
+            query_positions: integer (..., queries).
+            key_positions: integer (..., keys).
 
         Returns:
-            (num_heads, queries, keys) in the compute dtype.
+            (num_heads, ..., queries, keys) in the compute dtype.
         """
         by_distance = tf.gather(self.embeddings, tf.constant(self._buckets))
         by_distance = tf.transpose(tf.cast(by_distance, self.compute_dtype))
-        distance = key_positions[None, :] - query_positions[:, None]
+        distance = key_positions[..., None, :] - query_positions[..., :, None]
         distance = tf.clip_by_value(distance, -self.max_distance, self.max_distance)
         return tf.gather(by_distance, distance + self.max_distance, axis=1)
 
-    def call(self, queries, keys, attention_bias=None):
+    def call(self, queries, keys, attention_bias=None, across: bool = False):
         """The bias for two sequences, of which only the lengths count.
 
         Args:
             queries: (batch, queries, ...).
             keys: (batch, keys, ...).
             attention_bias: a mask to be added; broadcasts to (batch, num_heads, queries, keys).
+            across: whether the keys are another text's, as in a decoder's attention to the source.
 
         Returns:
             (1, num_heads, queries, keys), or with a mask (batch, num_heads, queries, keys).
         """
-        bias = self.between(_positions(queries), _positions(keys))[None]
+        step = None if self.bidirectional else incremental.current_step()
+        if step is None:
+            bias = self.between(_positions(queries), _positions(keys))[None]
+        else:
+            key_positions = _positions(keys) if across else step.key_positions
+            bias = self.between(step.positions, key_positions)
+            bias = tf.transpose(bias, [1, 0, 2, 3])
         return bias if attention_bias is None else bias + tf.cast(attention_bias, bias.dtype)
 
     def compute_mask(self, *args, **kwargs):
         return None
 
-    def compute_output_spec(self, queries, keys, attention_bias=None):
+    def compute_output_spec(self, queries, keys, attention_bias=None, across=False):
         batch = 1 if attention_bias is None else attention_bias.shape[0]
         shape = (batch, self.num_heads, queries.shape[1], keys.shape[1])
         return symbolic_tensor(shape, self.compute_dtype)

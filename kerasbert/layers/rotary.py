@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kerasbert.backend import serializable, tf
+from kerasbert.layers import incremental
 from kerasbert.layers.attention import MultiHeadSelfAttention
 from kerasbert.layers.sinusoidal import sinusoids
 
@@ -63,7 +64,9 @@ class RotarySelfAttention(MultiHeadSelfAttention):
     def project(self, inputs, positions=None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         query, key, value = super().project(inputs)
         if positions is None:
-            positions = sinusoids(tf.range(tf.shape(inputs)[1])[None], self.key_size)
+            step = incremental.current_step()
+            order = tf.range(tf.shape(inputs)[1])[None] if step is None else step.positions
+            positions = sinusoids(order, self.key_size)
         query, key = rotate(query, positions), rotate(key, positions)
         return query, key, rotate(value, positions) if self.rotate_values else value
 

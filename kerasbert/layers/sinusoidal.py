@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kerasbert.backend import keras, serializable, symbolic_tensor, tf
+from kerasbert.layers import incremental
 
 MERGE_MODES = ("add", "mul", "concat", "zero")
 
@@ -74,6 +75,8 @@ class SinusoidalPositionEmbedding(keras.layers.Layer):
         """Combines (batch, length, width) with positions; "zero" takes (batch, length) as well."""
         if self.custom_position_ids:
             inputs, positions = inputs
+        elif (step := incremental.current_step()) is not None:
+            positions = step.positions
         else:
             static = inputs.shape[1]
             positions = tf.range(tf.shape(inputs)[1] if static is None else static)[None]

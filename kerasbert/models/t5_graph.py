@@ -96,7 +96,7 @@ class T5Graph(Transformer):
         distance = self.position_bias("Decoder")
         bias, cross_bias = distance(x, x, attention_bias=causal), context_mask
         if self.cross_position_bias:
-            cross_bias = distance(x, context, attention_bias=context_mask)
+            cross_bias = distance(x, context, attention_bias=context_mask, across=True)
         for index in range(self.config.num_decoder_layers):
             block = f"Decoder-Transformer-{index}"
             x = self.attend(x, f"{block}-MultiHeadSelfAttention", attention_bias=bias)
