@@ -182,6 +182,8 @@ def keep_rows(state: State, rows: tf.Tensor) -> State:
     def take(x):
         return x if x.shape.rank == 0 else tf.gather(x, rows)
 
-    kept = tf.nest.map_structure(take, state)
+    weights = state.memory.weights
+    kept = tf.nest.map_structure(take, state._replace(memory=state.memory._replace(weights={})))
+    kept = kept._replace(memory=kept.memory._replace(weights=weights))
     written = kept.progress.written._replace(count=count)
     return kept._replace(progress=kept.progress._replace(written=written))

@@ -47,19 +47,23 @@ class Continuations(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What a model keeps of the tokens that it has read; every tensor's first axis is the text's.
+    """What a model keeps of the tokens that it has read.
+
+    Every tensor's first axis is the text's, but for those of ``weights``.
 
     Attributes:
         prompts: what it was started with.
         keys: of each attention layer, (batch, heads * slots, size).
         values: likewise.
         constants: what does not change: keys and values of an encoder's output, ...
+        weights: of the model, where it computes in another dtype than that of its variables.
     """
 
     prompts: Prompts
     keys: tuple[tf.Tensor, ...]
     values: tuple[tf.Tensor, ...]
     constants: Any
+    weights: dict[str, tf.Tensor]
 
 
 class LanguageModel(abc.ABC):
@@ -121,7 +125,7 @@ class CachedModel(LanguageModel):
         return scores, _memory(prompts, reading, width, room)
 
     def step(self, memory, written):
-        step = _step(memory, written, self.in_place)
+        step = _step(self.parts, memory, written, self.in_place)
         tokens = _last(written)
         inputs = self.inputs(
             token=tokens,
@@ -166,7 +170,7 @@ class CachedEncoderDecoder(LanguageModel):
     def step(self, memory, written):
         constants = memory.constants
         memory = memory._replace(constants=constants["layers"])
-        step = _step(memory, written, self.in_place)
+        step = _step(self.parts, memory, written, self.in_place)
         inputs = [constants["context"], *self._source(constants["source"]), _last(written)]
         with step.reading():
             scores = self.decoder(inputs, training=False)
@@ -177,7 +181,7 @@ class UncachedModel(LanguageModel):
     """Any of them without a cache: reads every continuation whole for each token."""
 
     def start(self, prompts, width, room):
-        return self._read(prompts, None), Memory(prompts, (), (), ())
+        return self._read(prompts, None), Memory(prompts, (), (), (), {})
 
     def step(self, memory, written):
         return self._read(memory.prompts, written), memory
@@ -257,10 +261,10 @@ def _memory(prompts: Prompts, reading: Prompt, width: int, room: tf.Tensor) -> M
         return tf.reshape(tf.concat([x, free], axis=2), [shape[0], -1, x.shape[3]])
 
     keys, values = (tuple(map(widen, xs)) for xs in (reading.keys, reading.values))
-    return Memory(prompts, keys, values, tuple(reading.constants))
+    return Memory(prompts, keys, values, tuple(reading.constants), reading.weights)
 
 
-def _step(memory: Memory, written: Continuations, in_place: bool) -> Step:
+def _step(parts: Parts, memory: Memory, written: Continuations, in_place: bool) -> Step:
     prompts, (tokens, lanes, count) = memory.prompts, written
     width, room = tokens.shape[1], tf.shape(tokens)[2]
     length = tf.shape(prompts.token_ids)[1]
@@ -268,6 +272,8 @@ def _step(memory: Memory, written: Continuations, in_place: bool) -> Step:
     order = tf.range(room)
     # Which of all lanes' tokens are this continuation's own: (batch, width, room, width).
     own = tf.equal(lanes[..., None], tf.range(width)) & (order <= last)[:, None]
+    if parts.pads_by_id:  # a padding token that was generated is not seen in training either
+        own &= tf.not_equal(tokens, parts.pad_id)[..., None]
     own = tf.reshape(own, [-1, width, room * width])
     of_prompt = tf.range(length)[None] < prompts.lengths[:, None]
     of_prompt = tf.repeat(of_prompt[:, None], width, axis=1)
@@ -281,6 +287,7 @@ def _step(memory: Memory, written: Continuations, in_place: bool) -> Step:
         keys=[tf.reshape(x, [-1, x.shape[2]]) for x in memory.keys],
         values=[tf.reshape(x, [-1, x.shape[2]]) for x in memory.values],
         constants=memory.constants,
+        weights=memory.weights,
         in_place=in_place,
     )
 

@@ -92,6 +92,12 @@ class GenerationOptions:
                 raise ValueError(f"{name} must be above 0. Received: {getattr(self, name)}.{hint}")
         if self.top_p > 1:
             raise ValueError(f"top_p is a probability, at most 1. Received: {self.top_p}")
+        if self.seed is not None and (
+            isinstance(self.seed, bool)
+            or not isinstance(self.seed, numbers.Integral)
+            or self.seed < 0
+        ):
+            raise ValueError(f"seed must be a whole number from 0 on. Received: {self.seed!r}")
         if self.early_stopping not in (True, False, "never"):
             raise ValueError(
                 f'early_stopping must be True, False or "never". Received: {self.early_stopping!r}'

@@ -30,6 +30,7 @@ class Parts:
         prefix: of its layers' names.
         vocab_size: number of scores.
         pad_id: id that the model takes for padding.
+        pads_by_id: whether that id is how it knows padding; otherwise by a mask.
         max_positions: most tokens that it can tell apart, or None for any number.
         unknown: names of layers of which it is not known what they do when tokens are read one
             after another.
@@ -40,6 +41,7 @@ class Parts:
     prefix: str
     vocab_size: int
     pad_id: int
+    pads_by_id: bool
     max_positions: int | None
     unknown: tuple[str, ...]
 
@@ -78,6 +80,9 @@ def take_apart(model) -> Parts:
     prefix = name[: -len(head)]
     token = model.get_layer(f"{prefix}Embedding-Token")
     outputs = model.get_layer(name).output
+    # The model's own output where it has one: its layers may stand in another graph as well.
+    own = [x for x in model.outputs if x.shape[1:] == outputs.shape[1:]]
+    outputs = own[0] if len(own) == 1 else outputs
     seq2seq = head.startswith("Decoder")
     application = "seq2seq" if seq2seq else _application(model)
     wanted = ["Encoder-Input-Token", "Decoder-Input-Token", "Encoder-Input-Mask"] if seq2seq else [
@@ -103,6 +108,7 @@ def take_apart(model) -> Parts:
         prefix=prefix,
         vocab_size=int(outputs.shape[-1]),
         pad_id=token.mask_value if isinstance(token, Embedding) and token.mask_value else 0,
+        pads_by_id=not any("Input-Mask" in x.name for x in inputs) or seq2seq,
         max_positions=min(limits, default=None),
         unknown=tuple(layer.name for layer in scores.layers if not _is_known(layer)),
     )

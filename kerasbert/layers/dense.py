@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kerasbert.backend import keras, serializable, tf
-from kerasbert.layers import activations
+from kerasbert.layers import activations, incremental
 from kerasbert.layers.initializers import TruncatedNormal
 
 
@@ -32,7 +32,7 @@ class Dense(keras.layers.Dense):
     def call(self, inputs, training=None):
         """Maps (..., features) to (..., units)."""
         features = inputs.shape[-1]
-        outputs = tf.matmul(tf.reshape(inputs, [-1, features]), self.kernel)
+        outputs = tf.matmul(tf.reshape(inputs, [-1, features]), incremental.weight(self, self.kernel))
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         outputs = activations.get(self.activation_name)(outputs)

@@ -67,7 +67,7 @@ class Embedding(keras.layers.Layer):
         reading = incremental.current()
         if reading is not None:
             inputs = reading.wanted(inputs)
-        table = tf.cast(self.embeddings, self.compute_dtype)
+        table = incremental.weight(self, self.embeddings)
         scores = tf.matmul(tf.reshape(inputs, [-1, self.output_dim]), table, transpose_b=True)
         leading = tf.shape(inputs)[:-1]
         outputs = tf.reshape(scores, tf.concat([leading, [self.input_dim]], axis=0))

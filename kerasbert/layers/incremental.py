@@ -29,8 +29,27 @@ def current_step() -> Step | None:
     return reading if isinstance(reading, Step) else None
 
 
+def weight(layer, variable) -> tf.Tensor:
+    """A layer's matrix in the dtype that it computes in.
+
+    Args:
+        layer: the layer.
+        variable: its variable, which Keras would cast at each use.
+    """
+    dtype, reading = tf.as_dtype(layer.compute_dtype), current()
+    if reading is None or dtype == tf.as_dtype(layer.variable_dtype):
+        return tf.cast(variable, dtype)
+    return reading.weight(layer, lambda: tf.cast(variable, dtype))
+
+
 class Pass:
-    """One pass over tokens. Layers are told apart by the order in which they ask."""
+    """One pass over tokens. Layers are told apart by the order in which they ask.
+
+    Attributes:
+        weights: matrices that had to be cast, by layer.
+    """
+
+    weights: dict[str, tf.Tensor]
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -55,6 +74,13 @@ class Pass:
         """What ``make`` gave for the prompt: tensors that do not change from token to token."""
         raise NotImplementedError
 
+    def weight(self, layer, make: Callable[[], tf.Tensor]) -> tf.Tensor:
+        """A layer's matrix in the dtype that it computes in, cast once and not for each token."""
+        key = f"{layer.name}-{id(layer)}"
+        if key not in self.weights:
+            self.weights[key] = make()
+        return self.weights[key]
+
     def wanted(self, hidden: tf.Tensor) -> tf.Tensor:
         """The vectors whose next tokens are wanted, of (batch, tokens, width)."""
         return hidden
@@ -76,6 +102,7 @@ class Prompt(Pass):
         self.keys: list[tf.Tensor] = []
         self.values: list[tf.Tensor] = []
         self.constants: list[tuple[tf.Tensor, ...]] = []
+        self.weights = {}
 
     def remember(self, key, value):
         self.keys.append(key)
@@ -106,6 +133,7 @@ class Step(Pass):
         keys: caches (batch * heads * slots, size), one for each attention layer.
         values: likewise.
         constants: what the prompt's pass has left.
+        weights: matrices that it has cast.
         in_place: whether the caches may be overwritten. XLA has no such operation, and needs none.
     """
 
@@ -118,6 +146,7 @@ class Step(Pass):
         keys: Sequence[tf.Tensor],
         values: Sequence[tf.Tensor],
         constants: Sequence[tuple[tf.Tensor, ...]],
+        weights: dict[str, tf.Tensor],
         in_place: bool = True,
     ):
         self.positions = positions
@@ -127,6 +156,7 @@ class Step(Pass):
         self.keys = list(keys)
         self.values = list(values)
         self.constants = list(constants)
+        self.weights = dict(weights)
         self.in_place = in_place
         self._layer = self._constant = 0
         self._rows: tf.Tensor | None = None
