@@ -38,10 +38,19 @@ def write_inputs(
         )
         path.write_text(json.dumps(sets), encoding="utf-8")
         return path, sum(len("".join(one).encode()) for one in sets) // count
+    if row.name == "encode":
+        questions = [pair[0] for pair in texts.pairs(settings.data, sizes["questions"])]
+        path.write_text(json.dumps(questions), "utf-8")
+        return path, None
     if row.name == "finetune_epoch":
         path.write_text(json.dumps(texts.pairs(settings.data, sizes["examples"])), "utf-8")
         return path, None
     generator = np.random.default_rng(0)
+    if row.name == "generate":
+        shape = (int(variant.rsplit("_", 1)[1]), sizes["length"])
+        prompts = generator.integers(200, sizes["vocabulary"], shape)
+        path.write_text(json.dumps(prompts.tolist()), "utf-8")
+        return path, None
     shape = (sizes["batch"], sizes["length"])
     highest = weights.config_for(settings.model)["vocab_size"]
     token_ids = generator.integers(1000, highest, shape, dtype=np.int32)

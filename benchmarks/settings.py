@@ -67,7 +67,7 @@ def make_assets(settings: Settings, sides: set[str]) -> None:
         command += ["--model", settings.model]
         command += ["--data", str(settings.data)] if settings.data else []
         subprocess.run(command, cwd=ROOT, env=environment(settings.threads), check=True)
-    if not ((folder / "roberta").exists() and (folder / "xlnet").exists()):
+    if not ((folder / "roberta").exists() and (folder / "xlmr").exists()):
         command = [settings.interpreters[BASELINE], "-m", "benchmarks.vocabularies", str(folder)]
         command += ["--data", str(settings.data)] if settings.data else []
         subprocess.run(command, cwd=ROOT, env=environment(settings.threads), check=True)

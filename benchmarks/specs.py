@@ -67,6 +67,8 @@ class Row:
 
 
 PRECISIONS = ("float32", "bfloat16")
+# How texts are generated, and how many at once.
+GENERATION = ("greedy_1", "beam3_1", "greedy_16", "beam3_16")
 TEXTS = ("long_text", "reviews", "questions", "single_call")
 _TEXT_SIZES = {"characters": 90_000, "rounds": 9, "warmup": 1}
 _FEW_TEXTS = {"characters": 20_000, "rounds": 2, "warmup": 1}
@@ -136,12 +138,38 @@ ROWS = {
             {"examples": 64, "batch": 16, "rounds": 1, "warmup": 1},
         ),
         Row(
+            "encode",
+            "{questions} questions to sentence vectors (mean of the tokens, length 1)",
+            PRECISIONS,
+            {"": ("kerasbert", "huggingface")},
+            {"questions": 1000, "rounds": 3, "warmup": 1},
+            {"questions": 64, "rounds": 2, "warmup": 1},
+        ),
+        Row(
+            "generate",
+            "{new_tokens} tokens after {length} (left to right, vocabulary {vocabulary})",
+            GENERATION,
+            {
+                variant: (
+                    "kerasbert",
+                    "kerasbert:bfloat16",
+                    "huggingface",
+                    "huggingface:bfloat16",
+                    *(("bert4keras",) if variant.endswith("_1") else ()),
+                )
+                for variant in GENERATION
+            },
+            {"length": 128, "new_tokens": 32, "vocabulary": 13584, "rounds": 7, "warmup": 1},
+            {"length": 16, "new_tokens": 4, "vocabulary": 2000, "rounds": 2, "warmup": 1},
+        ),
+        Row(
             "tokenise",
             "new texts of {characters} characters to token ids",
             TEXTS,
             {
                 "": (
                     "kerasbert",
+                    "kerasbert:ids",
                     "kerasbert:arrays",
                     "huggingface",
                     "huggingface:tokenizers",
@@ -157,15 +185,32 @@ ROWS = {
             "tokenise_bpe",
             "new English texts of {characters} characters to ids of byte-level BPE",
             TEXTS,
-            {"": ("kerasbert", "kerasbert:arrays", "huggingface", "huggingface:tokenizers")},
+            {
+                "": (
+                    "kerasbert",
+                    "kerasbert:ids",
+                    "kerasbert:arrays",
+                    "huggingface",
+                    "huggingface:tokenizers",
+                )
+            },
             _TEXT_SIZES,
             _FEW_TEXTS,
         ),
         Row(
             "tokenise_sentencepiece",
-            "new texts of {characters} characters to ids of SentencePiece (XLNet)",
+            "new texts of {characters} characters to ids of SentencePiece (XLM-R)",
             TEXTS,
-            {"": ("kerasbert", "kerasbert:arrays", "huggingface", "huggingface:sentencepiece")},
+            {
+                "": (
+                    "kerasbert",
+                    "kerasbert:ids",
+                    "kerasbert:arrays",
+                    "huggingface",
+                    "huggingface:sentencepiece",
+                    "huggingface:pieces",
+                )
+            },
             _TEXT_SIZES,
             _FEW_TEXTS,
         ),

@@ -3,7 +3,7 @@
 ``python -m benchmarks.vocabularies FOLDER --data DIR`` writes
 
 * ``roberta/``: ``vocab.json`` and ``merges.txt``, RoBERTa's if the data has them,
-* ``xlnet/``: ``spiece.model``, a published one if the data has it,
+* ``xlmr/``: ``sentencepiece.bpe.model``, a published one if the data has it,
 
 and otherwise made up ones of a like kind. It needs the library ``tokenizers``.
 """
@@ -20,10 +20,8 @@ from pathlib import Path
 from benchmarks import texts
 
 _ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-_UNKNOWN, _CONTROL, _USER_DEFINED, _NORMAL = 2, 3, 4, 1  # kinds of SentencePiece's pieces
-_XLNET_SPECIAL = [("<unk>", _UNKNOWN), ("<s>", _CONTROL), ("</s>", _CONTROL)] + [
-    (name, _USER_DEFINED) for name in ("<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>")
-]
+_UNKNOWN, _CONTROL, _NORMAL = 2, 3, 1  # kinds of SentencePiece's pieces
+_XLMR_SPECIAL = [("<unk>", _UNKNOWN), ("<s>", _CONTROL), ("</s>", _CONTROL)]
 
 
 def learn_bpe(size: int) -> tuple[dict[str, int], list[str]]:
@@ -55,7 +53,7 @@ def made_up_unigram_model() -> bytes:
     characters = [chr(code) for code in range(0x4E00, 0x4E00 + 20_902)]
     pairs = [first + second for first in characters[:100] for second in characters[:100]]
     names = ["▁", *marks, *characters, *pairs]
-    pieces = [(name, 0.0, kind) for name, kind in _XLNET_SPECIAL]
+    pieces = [(name, 0.0, kind) for name, kind in _XLMR_SPECIAL]
     pieces += [(name, -8.0 - 1e-4 * at, _NORMAL) for at, name in enumerate(names)]
     return unigram_model(pieces)
 
@@ -70,9 +68,10 @@ def write_all(folder: Path, data: Path | None) -> None:
     files = dict(zip(_BPE_FILES, (vocabulary.encode("utf-8"), merges.encode("utf-8"))))
     _write(folder / "roberta", {**files, **_settings("RobertaTokenizer")})
 
-    found = sorted(data.rglob("xlnet/spiece.model")) if data else []
+    found = sorted(data.rglob("xlmr/sentencepiece.bpe.model")) if data else []
     model = found[0].read_bytes() if found else made_up_unigram_model()
-    _write(folder / "xlnet", {"spiece.model": model, **_settings("XLNetTokenizer")})
+    files = {"sentencepiece.bpe.model": model, **_settings("XLMRobertaTokenizer")}
+    _write(folder / "xlmr", files)
 
 
 _BPE_FILES = ("vocab.json", "merges.txt")

@@ -120,7 +120,7 @@ def test_nothing_can_be_downgraded(requirements):
 
 
 def test_no_extra_but_addons_pins_a_stack(requirements):
-    extras = {"legacy", "bpe", "pretraining", "notebooks", "bench", "test", "lint"}
+    extras = {"legacy", "bpe", "pretraining", "notebooks", "bench", "serve", "onnx", "test", "lint"}
     for extra in extras:
         for name, requirement in of_extra(requirements, extra).items():
             assert {part.operator for part in requirement.specifier} <= {">="}, (extra, name)
@@ -129,7 +129,8 @@ def test_no_extra_but_addons_pins_a_stack(requirements):
 
 def test_extras(metadata):
     assert set(metadata.get_all("Provides-Extra")) == {
-        *("addons", "legacy", "bpe", "pretraining", "notebooks", "bench", "test", "lint")
+        *("addons", "legacy", "bpe", "pretraining", "notebooks", "bench", "serve", "onnx"),
+        *("test", "lint"),
     }
 
 

@@ -101,6 +101,30 @@ class Bert4Keras(Side):
         self.result = lambda: {"logits": self.model.predict_on_batch(batch(pairs[:size])[0])}
         return {"padding": "longest of each batch"}
 
+    def prepare_generate(self):
+        """Its decoder reads the whole text for every token, for one text at a time."""
+        from bert4keras.snippets import AutoRegressiveDecoder
+
+        sizes, prompts = self.job["sizes"], self.read_inputs()
+        model = self.build(
+            application="lm", with_mlm="linear", keep_tokens=list(range(sizes["vocabulary"]))
+        )
+        beams = 3 if "beam3" in self.job["variant"] else 1
+
+        class Decoder(AutoRegressiveDecoder):
+            @AutoRegressiveDecoder.wraps("logits")
+            def predict(self, inputs, output_ids, states):
+                token_ids = np.concatenate([inputs[0], output_ids], 1)
+                last = self.last_token(model)
+                return last.predict([token_ids, np.zeros_like(token_ids)])
+
+        count = sizes["new_tokens"]
+        decoder = Decoder(start_id=None, end_id=-1, maxlen=count, minlen=count)
+        self.work = lambda: [
+            decoder.beam_search([prompt], topk=beams).tolist() for prompt in prompts
+        ]
+        self.result = lambda: {"rows": self.work()}
+
     def prepare_tokenise(self):
         tokenizer = self.tokenizer()
         self.tokenise_with(

@@ -1,7 +1,7 @@
 """The transformers side: PyTorch, eval and inference_mode, SDPA attention (the library's default).
 
 Modes: ``tokenizers`` and ``sentencepiece`` (rows that tokenise) call the library of that name
-without transformers around it;
+without transformers around it, and ``pieces`` the latter without what XLM-R's ids take besides;
 ``group_by_length`` (row finetune_epoch) uses the Trainer's length-grouped sampler, where the
 default shuffles. Both pad every batch to its own longest row. bfloat16 means bfloat16 weights in
 ``forward`` and autocast over float32 weights in training, as the Trainer's ``bf16=True`` does.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.sides.protocol import Side, serve
+from benchmarks.sides.protocol import FEW, Side, serve
 
 
 class HuggingFace(Side):
@@ -148,6 +148,54 @@ class HuggingFace(Side):
         )
         return float(np.mean([self.step(batch) for batch in loader]))
 
+    def prepare_encode(self):
+        """sentence-transformers with its own defaults: sorted by length, 32 at a time."""
+        import sentence_transformers
+        from sentence_transformers import SentenceTransformer, models
+
+        dtype = self.torch.bfloat16 if self.half else self.torch.float32
+        body = models.Transformer(self.folder, max_seq_length=512, model_args={"dtype": dtype})
+        width = body.get_word_embedding_dimension()
+        parts = [body, models.Pooling(width, "mean"), models.Normalize()]
+        encoder = SentenceTransformer(modules=parts, device="cpu")
+        questions = self.read_inputs()
+        options = {"show_progress_bar": False, "convert_to_numpy": True}
+        self.work = lambda: encoder.encode(questions, **options)
+        self.result = lambda: {
+            "vectors": encoder.encode(questions[:FEW], **options).astype(np.float32)
+        }
+        return {"sentence_transformers": sentence_transformers.__version__}
+
+    def prepare_generate(self):
+        """The mode is the dtype of the weights."""
+        torch, sizes = self.torch, self.job["sizes"]
+        config = self.transformers.BertConfig.from_pretrained(self.folder)
+        config.is_decoder = True
+        model = self.transformers.BertLMHeadModel.from_pretrained(
+            self.folder, config=config, dtype=getattr(torch, self.job["mode"] or "float32")
+        ).eval()
+        model.resize_token_embeddings(sizes["vocabulary"])
+        prompts = torch.tensor(self.read_inputs())
+        count = sizes["new_tokens"]
+        options = {
+            "attention_mask": torch.ones_like(prompts),
+            "max_new_tokens": count,
+            "min_new_tokens": count,
+            "num_beams": 3 if "beam3" in self.job["variant"] else 1,
+            "length_penalty": 0.0,
+            "do_sample": False,
+            "eos_token_id": 102,
+            "pad_token_id": 0,
+        }
+
+        def generate():
+            with torch.inference_mode():
+                return model.generate(prompts, **options)[:, prompts.shape[1] :].tolist()
+
+        self.work = generate
+        self.result = lambda: {"rows": generate()}
+        return {"attention": model.config._attn_implementation}
+
     def prepare_tokenise(self):
         self.tokenise(self.transformers.BertTokenizer.from_pretrained(self.folder))
 
@@ -156,18 +204,28 @@ class HuggingFace(Side):
         self.tokenise(self.transformers.RobertaTokenizer.from_pretrained(folder))
 
     def prepare_tokenise_sentencepiece(self):
-        folder = self.job["assets"] + "/xlnet"
-        if self.job["mode"] != "sentencepiece":
-            self.tokenise(self.transformers.XLNetTokenizer.from_pretrained(folder))
+        folder = self.job["assets"] + "/xlmr"
+        if not self.job["mode"]:
+            self.tokenise(self.transformers.XLMRobertaTokenizer.from_pretrained(folder))
             return
         import sentencepiece
 
-        model = sentencepiece.SentencePieceProcessor(model_file=folder + "/spiece.model")
-        end = [model.piece_to_id("<sep>"), model.piece_to_id("<cls>")]
-        self.tokenise_with(
-            lambda texts: [ids + end for ids in model.encode(texts, num_threads=self.threads)],
-            lambda text: model.encode(text) + end,
-        )
+        model = sentencepiece.SentencePieceProcessor(model_file=folder + "/sentencepiece.bpe.model")
+
+        def as_fairseq(rows):
+            return [[0, *[at + 1 if at else 3 for at in row], 2] for row in rows]
+
+        if self.job["mode"] == "pieces":
+            self.tokenise_with(
+                lambda texts: model.encode(texts, num_threads=self.threads),
+                model.encode,
+                as_fairseq,
+            )
+        else:
+            self.tokenise_with(
+                lambda texts: as_fairseq(model.encode(texts, num_threads=self.threads)),
+                lambda text: [0, *[at + 1 if at else 3 for at in model.encode(text)], 2],
+            )
 
     def tokenise(self, tokenizer):
         """Tokenises with transformers, or with the Rust library within it."""

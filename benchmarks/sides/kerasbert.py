@@ -2,7 +2,8 @@
 
 The default mode of ``forward`` calls the model in one ``tf.function``, that of ``load`` calls it
 eagerly; the mode ``predict`` is ``model.predict``. ``tokenise`` returns lists, as the peers do; its
-mode ``arrays`` is the plain ``tokenizer(texts)``, which returns padded numpy arrays. bfloat16 means
+mode ``ids`` is ``tokenizer.encode_ids(texts)``, which returns token ids alone, and its mode
+``arrays`` the plain ``tokenizer(texts)``, which returns padded numpy arrays. bfloat16 means
 the dtype ``bfloat16`` in ``forward`` and the policy ``mixed_bfloat16`` in training.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.sides.protocol import Side, serve
+from benchmarks.sides.protocol import FEW, Side, serve
 
 
 class KerasBert(Side):
@@ -41,6 +42,14 @@ class KerasBert(Side):
         from kerasbert.tokenizers import Tokenizer
 
         return Tokenizer(self.job["assets"] + "/google/vocab.txt", do_lower_case=True)
+
+    def tokenizer_of(self, size):
+        """The tokenizer of the first tokens of the checkpoint's vocabulary."""
+        from kerasbert.tokenizers import Tokenizer
+
+        with open(self.job["assets"] + "/google/vocab.txt", encoding="utf-8") as file:
+            tokens = [line.rstrip("\n") for line in file][:size]
+        return Tokenizer(tokens, do_lower_case=True)
 
     def prepare_load(self):
         return self.prepare_forward()
@@ -108,6 +117,37 @@ class KerasBert(Side):
         self.result = lambda: self.logits([first["token_ids"], first["segment_ids"]])
         return {"padding": "longest of each batch of like lengths"}
 
+    def prepare_encode(self):
+        """Weights stay float32; bfloat16 is computed in."""
+        from kerasbert.embedding import TextEncoder
+
+        encoder = TextEncoder(self.build(), self.tokenizer(), pooling="mean")
+        questions = self.read_inputs()
+        self.work = lambda: encoder.encode(questions, dtype=self.job["dtype"])
+        self.result = lambda: {"vectors": encoder.encode(questions[:FEW], dtype=self.job["dtype"])}
+
+    def prepare_generate(self):
+        """The mode is the dtype of weights and computing."""
+        from kerasbert.generation import TextGenerator
+
+        sizes, prompts = self.job["sizes"], self.read_inputs()
+        model = self.build(
+            application="lm",
+            with_mlm="linear",
+            dtype=self.job["mode"] or "float32",
+            keep_tokens=range(sizes["vocabulary"]),
+        )
+        count = sizes["new_tokens"]
+        generator = TextGenerator(
+            model,
+            self.tokenizer_of(sizes["vocabulary"]),
+            max_new_tokens=count,
+            min_new_tokens=count,
+            num_beams=3 if "beam3" in self.job["variant"] else 1,
+        )
+        self.work = lambda: generator.generate(prompts, return_details=True)
+        self.result = lambda: {"rows": [text.token_ids for text in self.work()]}
+
     def prepare_tokenise(self):
         self.tokenise(self.tokenizer())
 
@@ -115,7 +155,7 @@ class KerasBert(Side):
         self.tokenise_folder("roberta")
 
     def prepare_tokenise_sentencepiece(self):
-        self.tokenise_folder("xlnet")
+        self.tokenise_folder("xlmr")
 
     def tokenise_folder(self, name):
         """Tokenises with the tokenizer in a folder of the assets."""
@@ -124,7 +164,7 @@ class KerasBert(Side):
         self.tokenise(Tokenizer.from_pretrained(self.job["assets"] + "/" + name))
 
     def tokenise(self, tokenizer):
-        """Tokenises to lists, or to arrays."""
+        """Tokenises to lists, to lists of ids alone, or to arrays."""
         if self.job["mode"] == "arrays":
 
             def unpadded(encoding):
@@ -138,6 +178,8 @@ class KerasBert(Side):
                 lambda text: tokenizer(text)["token_ids"].tolist(),
                 finish=unpadded,
             )
+        elif self.job["mode"] == "ids":
+            self.tokenise_with(tokenizer.encode_ids, tokenizer.encode_ids)
         else:
 
             def lists(texts):

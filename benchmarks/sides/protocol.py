@@ -28,6 +28,8 @@ from typing import Any, Callable
 
 import numpy as np
 
+FEW = 64  # questions whose vectors are compared
+
 
 class Side:
     """One side of the comparison: subclass it, then call :func:`serve`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from kerasbert.tokenizers.checking import check_vocabulary
 
 # Steps between two looks at which texts have ended.
 _STEPS = 16
+# Compiled graphs that are kept: one for each combination of options that is not a mere number.
+_GRAPHS = 16
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class TextGenerator:
         self.options = options
         GenerationOptions.of(options)
         self._graphs: dict[Plan, _Graph] = {}
+        self._lock = threading.Lock()
 
     def generate(
         self,
@@ -214,15 +218,19 @@ class TextGenerator:
 
     def _graph(self, options: GenerationOptions) -> _Graph:
         plan = Plan.of(options, self._ending(options), self.use_cache)
-        if plan not in self._graphs:
-            if 2 * options.num_beams > self.parts.vocab_size:
-                raise ValueError(
-                    f"num_beams={options.num_beams} looks at twice as many tokens in each step, "
-                    f"but the vocabulary has {self.parts.vocab_size}."
-                )
-            model = language_model(self.parts, self.use_cache)
-            self._graphs[plan] = _Graph(Decoding(model, plan))
-        return self._graphs[plan]
+        if 2 * options.num_beams > self.parts.vocab_size:
+            raise ValueError(
+                f"num_beams={options.num_beams} looks at twice as many tokens in each step, but "
+                f"the vocabulary has {self.parts.vocab_size}."
+            )
+        with self._lock:  # a server calls from several threads
+            graph = self._graphs.pop(plan, None)
+            if graph is None:
+                graph = _Graph(Decoding(language_model(self.parts, self.use_cache), plan))
+            self._graphs[plan] = graph  # the latest last
+            if len(self._graphs) > _GRAPHS:
+                del self._graphs[next(iter(self._graphs))]
+            return graph
 
     def _ending(self, options: GenerationOptions) -> Ending:
         end_id = self.tokenizer.end_id

@@ -32,7 +32,8 @@ class Dense(keras.layers.Dense):
     def call(self, inputs, training=None):
         """Maps (..., features) to (..., units)."""
         features = inputs.shape[-1]
-        outputs = tf.matmul(tf.reshape(inputs, [-1, features]), incremental.weight(self, self.kernel))
+        kernel = incremental.weight(self, self.kernel)
+        outputs = tf.matmul(tf.reshape(inputs, [-1, features]), kernel)
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         outputs = activations.get(self.activation_name)(outputs)

@@ -201,3 +201,11 @@ def test_models_that_cannot_generate():
     tokenizer.vocab_size = 41
     with pytest.raises(ValueError, match="41 tokens"):
         TextGenerator(tiny(), tokenizer)
+
+
+def test_graphs_are_not_kept_without_end():
+    generator = TextGenerator(tiny(num_hidden_layers=1), Ids(), max_new_tokens=1)
+    for token in range(5, 25):
+        generator._graph(kerasbert.generation.GenerationOptions(stop=[[token]]))
+    kept = [plan.ending.stop[0][0] for plan in generator._graphs]
+    assert kept == list(range(9, 25))

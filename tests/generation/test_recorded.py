@@ -42,7 +42,7 @@ def test_bert4keras_decode(bert_gelu, use_cache):
     cases = [
         case
         for case in DECODE["cases"]
-        if case["start_id"] is None and case["temperature"] == 1 and case["minlen"] == 1
+        if case.get("start_id") is None and case.get("temperature", 1) == 1 and case["minlen"] == 1
     ]
     equal = 0
     for end_id in sorted({case["end_id"] for case in cases}):

@@ -1,0 +1,50 @@
+"""The command ``kerasbert``: one module for each subcommand.
+
+A subcommand is a module with ``add_parser(subparsers)`` and ``run(arguments) -> int``. Exit
+statuses: 0 done, 1 the work failed (one line on stderr says why), 2 the command line is wrong, 130
+interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import kerasbert
+
+COMMANDS = ("serve",)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="kerasbert", description="Published BERT-like checkpoints as Keras models."
+    )
+    parser.add_argument("--version", action="version", version=f"kerasbert {kerasbert.__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"{__name__}.{name}")
+        module.add_parser(subparsers).set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit status.
+
+    Args:
+        argv: the arguments without the program's name; None for those of this process.
+    """
+    arguments = make_parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except BrokenPipeError:  # whoever read the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+        print(f"kerasbert {arguments.command}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
