@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from kerasbert.tokenizers.assembling import assemble, assemble_ids, assemble_lists, assemble_one
 from kerasbert.tokenizers.checking import check_vocabulary
 from kerasbert.tokenizers.inputs import as_list, as_text, as_texts, unzip_pairs
-from kerasbert.tokenizers.padding import Shape, Template, assemble, assemble_one
+from kerasbert.tokenizers.options import Options, check_options, known_options
+from kerasbert.tokenizers.padding import Shape, Template
 from kerasbert.tokenizers.ragged import Ragged
 from kerasbert.tokenizers.saving import Saving
 from kerasbert.tokenizers.single_text import SingleText
@@ -23,9 +25,10 @@ from kerasbert.tokenizers.words import number_words, words_by_offsets
 class BaseTokenizer(TokenTable, SingleText, Saving):
     """Text to model inputs and back.
 
-    A subclass says how a text becomes ids (:meth:`_encode_with_offsets`; also :meth:`_encode_text`
-    and :meth:`_encode_batch` where it can be faster), how tokens become text (:meth:`decode`), what
-    stands around texts (:attr:`template`), and what it was made with (:meth:`get_config`).
+    A subclass says how a text becomes ids (:meth:`_encode_with_offsets`; also :meth:`_encode_text`,
+    :meth:`_encode_batch` and :meth:`_encode_lists` where it can be faster), how tokens become text
+    (:meth:`decode`), what stands around texts (:attr:`template`), and what it was made with
+    (:meth:`get_config`).
 
     Args:
         tokens: the tokens by id; None where an id has no token.
@@ -99,6 +102,10 @@ class BaseTokenizer(TokenTable, SingleText, Saving):
         rows = [self._encode_with_offsets(text) for text in texts]
         return Ragged.from_rows(*([row[column] for row in rows] for column in range(3)))
 
+    def _encode_lists(self, texts: list[str]) -> list[list[int]]:
+        """The ids of many texts, without special tokens, as lists."""
+        return self._encode_batch(texts, with_offsets=False).to_lists()
+
     @property
     def template(self) -> Template:
         """What stands around a text and a pair of texts; subclasses of other families override it.
@@ -118,7 +125,7 @@ class BaseTokenizer(TokenTable, SingleText, Saving):
 
     def _ids(self, text: str) -> list[int]:
         """The ids of one text, kept tokens among them."""
-        if self._kept is None:
+        if self._kept is None or not self._kept.are_in(text):
             return self._encode_text(text)
         return self._kept.encode(text, self._encode_text)
 
@@ -135,9 +142,15 @@ class BaseTokenizer(TokenTable, SingleText, Saving):
                 return rows
             return rows._replace(words=number_words(self._begin_words(rows, texts), rows.splits))
 
-        if self._kept is None or not any(map(self._kept.are_in, texts)):
+        if self._kept is None or not self._kept.are_in_any(texts):
             return encode(texts)
         return self._kept.encode_batch(texts, encode)
+
+    def _lists(self, texts: list[str]) -> list[list[int]]:
+        """The ids of many texts, kept tokens among them, as lists."""
+        if self._kept is None or not self._kept.are_in_any(texts):
+            return self._encode_lists(texts)
+        return self._rows(texts, with_offsets=False).to_lists()
 
     def _begin_words(self, rows: Ragged, texts: list[str]) -> np.ndarray:
         """Whether each token is the first of its word; rows have offsets, no kept tokens."""
@@ -196,82 +209,127 @@ class BaseTokenizer(TokenTable, SingleText, Saving):
         """
         if max_length is None and truncation:
             max_length = self.model_max_length
-        shape = _shape(max_length, truncation, padding, pad_to_multiple_of, truncate_from)
-        if return_tensors not in ("np", "tf", None):
-            raise ValueError(f'return_tensors must be "np", "tf" or None, got {return_tensors!r}.')
-        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 0:
-            raise ValueError(f"stride must be a whole number from 0 on, got {stride!r}.")
-        if stride and not return_overflowing:
-            raise ValueError("stride is of windows: give return_overflowing=True as well.")
-        is_one = isinstance(texts, (str, bytes))
-        if is_one and pairs is not None and not isinstance(pairs, (str, bytes)):
+        arguments = (
+            max_length,
+            truncation,
+            padding,
+            pad_to_multiple_of,
+            truncate_from,
+            stride,
+            return_overflowing,
+            return_offsets,
+            return_word_ids,
+            return_tensors,
+        )
+        try:
+            options = known_options(*arguments)
+        except TypeError:
+            options = check_options(*arguments)
+        if not isinstance(texts, (str, bytes)):
+            return self._batch(texts, pairs, options)
+        if pairs is not None and not isinstance(pairs, (str, bytes)):
             raise TypeError(
                 f"texts is one text, so pairs must be one as well, got {type(pairs).__name__}."
             )
-        if not is_one or return_offsets or return_word_ids or return_overflowing:
-            if is_one:
-                texts, pairs = [texts], None if pairs is None else [pairs]
-            overlap = stride if return_overflowing else None
-            encoding = self._batch(texts, pairs, shape, return_offsets, return_word_ids, overlap)
-            if is_one and not return_overflowing:
-                encoding = {name: rows[0] for name, rows in encoding.items()}
-        else:
-            first = self._ids(as_text(texts))
-            second = None if pairs is None else self._ids(as_text(pairs))
-            encoding = assemble_one(first, second, self._template, shape, self.pad_id)
-            if return_tensors is None:
+        if not options.is_plain:
+            encoding = self._batch([texts], None if pairs is None else [pairs], options)
+            if return_overflowing:
                 return encoding
-            encoding = {name: np.array(row, np.int32) for name, row in encoding.items()}
-        if return_tensors == "np":
+            return {name: rows[0] for name, rows in encoding.items()}
+        first = self._ids(texts if isinstance(texts, str) else as_text(texts))
+        second = None if pairs is None else self._ids(as_text(pairs))
+        encoding = assemble_one(first, second, self._template, options.shape, self.pad_id)
+        if return_tensors is None:
             return encoding
-        convert = _to_lists if return_tensors is None else _to_tensor
-        return {name: convert(rows) for name, rows in encoding.items()}
+        encoding = {name: np.array(row, np.int32) for name, row in encoding.items()}
+        return encoding if return_tensors == "np" else _to_tensors(encoding)
 
-    def _batch(
+    def encode_ids(
         self,
-        texts,
-        pairs,
-        shape: Shape,
-        with_offsets: bool,
-        with_words: bool,
-        stride: int | None,
-    ) -> dict:
-        texts = as_list(texts, "texts")
-        if pairs is None and texts and not isinstance(texts[0], (str, bytes)):
-            texts, pairs = unzip_pairs(texts)
-        texts = as_texts(texts, "texts")
+        texts: str | bytes | Iterable,
+        pairs: str | bytes | Iterable | None = None,
+        max_length: int | None = None,
+    ) -> list[int] | list[list[int]]:
+        """The token ids of a call and nothing else, which is the quickest way to them.
+
+        Args:
+            texts: as in a call of the tokenizer.
+            pairs: as in a call of the tokenizer.
+            max_length: most tokens in a row, special tokens counted; None is the tokenizer's
+                ``model_max_length``, and where there is none any number.
+
+        Returns:
+            The ids of one text or pair, or a list of them for a batch, with special tokens,
+            without padding.
+        """
+        if max_length is None:
+            max_length = self.model_max_length
+        if pairs is None and isinstance(texts, str):
+            template = self._template
+            ids = [*template.start, *self._ids(texts), *template.end]
+            if max_length is None or len(ids) <= max_length:
+                return ids
+        if not isinstance(texts, (str, bytes)):
+            texts, pairs = _read_batch(texts, pairs)
+            if pairs is None:
+                shape = Shape(max_length, padding=False)
+                return assemble_ids(self._lists(texts), self._template, shape)
+        found = self(texts, pairs, max_length=max_length, padding=False, return_tensors=None)
+        return found["token_ids"]
+
+    def _batch(self, texts, pairs, options: Options) -> dict:
+        texts, pairs = _read_batch(texts, pairs)
+        shape, tensors = options.shape, options.tensors
+        if pairs is None and tensors is None and options.is_plain and not shape.padding:
+            return assemble_lists(self._lists(texts), self._template, shape)
+        encoding = self._arrays(texts, pairs, options)
+        if tensors == "np":
+            return encoding
+        return _to_tensors(encoding) if tensors == "tf" else _to_lists(encoding)
+
+    def _arrays(self, texts: list[str], pairs: list[str] | None, options: Options) -> dict:
+        """The arrays of a batch, or lists of an array for each text."""
+        shape, template = options.shape, self._template
+        first = self._rows(texts, options.with_offsets, options.with_words)
         second = None
         if pairs is not None:
-            pairs = as_texts(as_list(pairs, "pairs"), "pairs")
-            if len(pairs) != len(texts):
-                raise ValueError(f"got {len(texts)} texts but {len(pairs)} pairs.")
-            second = self._rows(pairs, with_offsets, with_words)
-        first = self._rows(texts, with_offsets, with_words)
-        if stride is None:
-            encoding = assemble(first, second, self._template, shape, self.pad_id)
+            second = self._rows(pairs, options.with_offsets, options.with_words)
+        if options.stride is None:
+            encoding = assemble(first, second, template, shape, self.pad_id)
         else:
-            special = self._template.count(second is not None)
-            first, second, samples = split_into_windows(first, second, special, shape, stride)
-            encoding = assemble(first, second, self._template, shape, self.pad_id)
+            special = template.count(second is not None)
+            first, second, samples = split_into_windows(
+                first, second, special, shape, options.stride
+            )
+            encoding = assemble(first, second, template, shape, self.pad_id)
             encoding["overflow_to_sample"] = samples
-        if not with_offsets:
+        if not options.with_offsets:
             encoding.pop("offsets", None)
         return encoding
 
 
-def _shape(*arguments) -> Shape:
-    """The shape; the same one for the same arguments, since checking them takes its time."""
-    try:
-        return _known_shape(*arguments)
-    except TypeError:  # something that cannot be looked up is wrong, which Shape says better
-        return Shape(*arguments)
+def _read_batch(texts, pairs) -> tuple[list[str], list[str] | None]:
+    """The first and the second texts of a batch, checked."""
+    texts = as_list(texts, "texts")
+    if pairs is None and texts and not isinstance(texts[0], (str, bytes)):
+        texts, pairs = unzip_pairs(texts)
+    texts = as_texts(texts, "texts")
+    if pairs is not None:
+        pairs = as_texts(as_list(pairs, "pairs"), "pairs")
+        if len(pairs) != len(texts):
+            raise ValueError(f"got {len(texts)} texts but {len(pairs)} pairs.")
+    return texts, pairs
 
 
-_known_shape = functools.lru_cache(maxsize=64, typed=True)(Shape)
+def _to_lists(encoding: dict) -> dict:
+    return {
+        name: [row.tolist() for row in rows] if isinstance(rows, list) else rows.tolist()
+        for name, rows in encoding.items()
+    }
 
 
-def _to_lists(rows: np.ndarray | list[np.ndarray]) -> list:
-    return [row.tolist() for row in rows] if isinstance(rows, list) else rows.tolist()
+def _to_tensors(encoding: dict) -> dict:
+    return {name: _to_tensor(rows) for name, rows in encoding.items()}
 
 
 def _to_tensor(rows: np.ndarray | list[np.ndarray]):

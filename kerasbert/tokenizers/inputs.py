@@ -25,12 +25,19 @@ def as_texts(texts: list, name: str) -> list[str]:
 
 def as_list(texts: Iterable, name: str) -> list:
     """A list of what numpy arrays, pandas Series, tensors and other iterables hold."""
+    given = f"{name} must be a text or a list of texts, got {type(texts).__name__}"
+    if hasattr(texts, "columns"):  # a table, whose items are the names of its columns
+        raise TypeError(f'{given}: give a column of it (table["text"]), or two as texts and pairs.')
+    if isinstance(texts, (str, bytes, bytearray, memoryview, Mapping)):
+        raise TypeError(f"{given}.")
     if hasattr(texts, "numpy"):  # a TensorFlow tensor
         texts = texts.numpy()
     if hasattr(texts, "tolist"):  # a numpy array or pandas Series
         texts = texts.tolist()
-    if isinstance(texts, (str, bytes, Mapping)) or not isinstance(texts, Iterable):
-        raise TypeError(f"{name} must be a text or a list of texts, got {type(texts).__name__}.")
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"{given} of no axis: take the text out of it, or give it an axis.")
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"{given}.")
     return texts if isinstance(texts, list) else list(texts)
 
 

@@ -71,6 +71,11 @@ class Ragged(NamedTuple):
             joined([part.words for part in parts]),
         )
 
+    def to_lists(self) -> list[list[int]]:
+        """The ids of each row."""
+        ids, splits = self.ids.tolist(), self.splits.tolist()
+        return [ids[start:end] for start, end in zip(splits, splits[1:])]
+
     def take(
         self,
         rows: np.ndarray,

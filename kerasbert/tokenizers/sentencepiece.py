@@ -76,7 +76,7 @@ class SentencePieceTokenizer(BaseTokenizer):
 
     Attributes:
         flavour: as given.
-        model: the content of the model file.
+        model: the content of a model file to encode with: as given, or with other ids.
         pre_tokenize: the function given, or None.
         piece_count: how many pieces the model holds.
         id_of_piece: the id for each piece of the model, or None where that is the piece's number.
@@ -168,6 +168,7 @@ class SentencePieceTokenizer(BaseTokenizer):
                 )
             )
         )
+        self._has_rules = bool(self.rules)
         self._extra_ids, self._keep_tokens, self._given_model = extra_ids, keep_tokens, given
         self.model = vocabulary.model
         self._engine = make_engine(self.model)
@@ -181,6 +182,7 @@ class SentencePieceTokenizer(BaseTokenizer):
         if self._translated:
             own = self.id_of_piece or range(self.piece_count)
             self.id_of_piece = [self._translated.get(at, at) for at in own]
+        self._has_tables = bool(self.number_pieces) or self.id_of_piece is not None
 
     def get_config(self) -> dict[str, Any]:
         """Every argument, with the model itself (base64) in place of a path."""
@@ -237,35 +239,45 @@ class SentencePieceTokenizer(BaseTokenizer):
     def _encode_text(self, text: str) -> list[int]:
         if self.pre_tokenize is not None:
             text = " ".join(self.pre_tokenize(text))
-        if self.rules:
+        if self._has_rules:
             text = self.rules.apply(text)
-        ids, numbers = self._engine.encode(text), self.number_pieces
-        if numbers and not numbers.keys().isdisjoint(ids):
-            ids = [part for at in ids for part in (numbers[at][0] if at in numbers else (at,))]
-        table = self.id_of_piece
-        return ids if table is None else [table[at] for at in ids]
+        pieces = self._engine.encode(text)
+        return self._to_ids(pieces) if self._has_tables else pieces
+
+    def _to_ids(self, pieces: list[int]) -> list[int]:
+        """The ids of the pieces of a text."""
+        numbers, table = self.number_pieces, self.id_of_piece
+        if numbers and not numbers.keys().isdisjoint(pieces):
+            parts = (numbers[at][0] if at in numbers else (at,) for at in pieces)
+            pieces = [part for some in parts for part in some]
+        return pieces if table is None else [table[at] for at in pieces]
+
+    def _encode_lists(self, texts: list[str]) -> list[list[int]]:
+        rows = self._engine.encode_lists(self._prepare_all(texts))
+        return list(map(self._to_ids, rows)) if self._has_tables else rows
+
+    def _prepare_all(self, texts: list[str]) -> list[str]:
+        """The texts for SentencePiece."""
+        if self.pre_tokenize is not None:
+            texts = [" ".join(self.pre_tokenize(text)) for text in texts]
+        return self.rules.apply_all(texts) if self._has_rules else texts
 
     def _encode_with_offsets(self, text: str) -> Pieces:
         rows = self._encode_batch([text], with_offsets=True)
         return Pieces(rows.ids.tolist(), rows.starts.tolist(), rows.ends.tolist())
 
     def _encode_batch(self, texts: list[str], with_offsets: bool) -> Ragged:
-        origins: list[Origins] | None = None
-        if self.pre_tokenize is None and not self.rules:
-            pass
-        elif with_offsets:
-            texts, origins = zip(*map(self._prepare, texts)) if texts else ((), ())
-        else:
-            if self.pre_tokenize is not None:
-                texts = [" ".join(self.pre_tokenize(text)) for text in texts]
-            texts = self.rules.apply_all(texts)
-        if with_offsets:
+        origins: Sequence[Origins] = ()
+        if not with_offsets:
+            rows = self._engine.encode_batch(self._prepare_all(texts))
+        elif texts and (self._has_rules or self.pre_tokenize is not None):
+            texts, origins = zip(*map(self._prepare, texts))
             rows = self._engine.encode_with_offsets(list(texts))
         else:
-            rows = self._engine.encode_batch(texts)
+            rows = self._engine.encode_with_offsets(texts)
         if self.number_pieces:
             rows = split_again(rows, self.number_pieces)
-        if origins is not None:
+        if origins:
             rows = to_origins(rows, origins)
         if self.id_of_piece is None:
             return rows

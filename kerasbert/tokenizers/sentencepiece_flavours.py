@@ -59,7 +59,7 @@ class Flavour:
             end * self.ends_between,
             end + last,
             segments=self.segments,
-            end_segments=(None,) * len(end) + (2,) * len(last),
+            end_segments=(*[None] * len(end), *[2] * len(last)) if last else (),
             pad_segment=self.pad_segment,
             padding_side=self.padding_side,
         )

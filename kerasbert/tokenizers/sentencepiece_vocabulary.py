@@ -15,6 +15,7 @@ from kerasbert.tokenizers.sentencepiece_model import (
     UNUSED,
     USER_DEFINED,
     Pieces,
+    in_order_of_fairseq,
     read_pieces,
     without_pieces,
 )
@@ -75,8 +76,9 @@ def read_vocabulary(
                 "a model of this flavour begins with the pieces <unk>, <s>, </s>, this one with "
                 f"{', '.join(tokens[:3])}: give the flavour that it was made for."
             )
-        tokens = _FAIRSEQ + tokens[3:]
-        ids = [3, 0, 2, *range(4, len(tokens))]
+        model = in_order_of_fairseq(model)
+        pieces = read_pieces(model)
+        tokens, ids = _FAIRSEQ + tokens[3:], [*ids, len(ids)]
     if sentinels is None:
         sentinels = 0 if any(map(SENTINEL.match, tokens)) else flavour.sentinels
     known = set(tokens)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Sequence
 
+from kerasbert.tokenizers.assembling import assemble_one
 from kerasbert.tokenizers.inputs import as_text
-from kerasbert.tokenizers.padding import Shape, assemble_one, longest_first
+from kerasbert.tokenizers.padding import Shape, longest_first
 
 _ANY = Shape(padding=False)
 

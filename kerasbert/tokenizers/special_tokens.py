@@ -47,6 +47,10 @@ class KeptTokens:
         """Whether one of the tokens stands in the text."""
         return self._find.search(text) is not None
 
+    def are_in_any(self, texts: list[str]) -> bool:
+        """Whether one of the tokens stands in one of the texts; rarely, True where none does."""
+        return self._find.search("\n".join(texts)) is not None
+
     def split(self, text: str) -> list[Part]:
         """The parts of a text in order, empty ones and white space taken in left out."""
         parts, at = [], 0

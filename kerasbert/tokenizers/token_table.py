@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 
 from kerasbert.tokenizers.special_tokens import KeptTokens
@@ -115,7 +116,14 @@ class TokenTable:
 
     def id_to_token(self, i: int) -> str:
         """The token of an id."""
-        token = self._tokens[i] if 0 <= i < len(self._tokens) else None
+        try:
+            at = operator.index(i)
+        except TypeError:
+            raise TypeError(
+                f"an id must be a whole number, got {i!r} ({type(i).__name__}). Of a batch, give "
+                "the ids of one text at a time."
+            ) from None
+        token = self._tokens[at] if 0 <= at < len(self._tokens) else None
         if token is None:
             raise ValueError(
                 f"id {i} has no token: the vocabulary's ids run from 0 to {len(self._tokens) - 1}."

@@ -19,6 +19,18 @@ SPECIAL = {
 WORDS = ["▁the", "▁he", "llo", "▁world", "ing", "▁in", "ab", "▁a", "ny", "▁2", "▁ab", "ma", "sk"]
 NUMBERS = ["▁2019,", "20", "19", "9,", "▁9,", "19,", "▁20", "5,", "▁3.5,"]
 CHINESE = ["今天", "天气", "▁今天", "北京", *"今天气北京我爱很好，。▂▃"]
+SENTENCES = [
+    "hello world",
+    "",
+    "  ",
+    " the  2019, any\tin 3.5, ",
+    "今天天气很好，我爱北京。",
+    "mix今天hello, 19, é ñ 😀 \u3000 end",
+    "``quoted'' ''',  a'' b",
+    "Ｆｕｌｌ ﬁ ㎞ … Ａ２０１９，",
+    "ΣΑΣ ΟΔΟΣ. İstanbul",
+    "a\x00b \ufffd \u200b x",
+]
 TEXT = [*WORDS, *NUMBERS, *CHINESE, "▁", *string.ascii_letters, *string.digits, *string.punctuation]
 
 

@@ -73,11 +73,64 @@ def test_invalid_utf8_is_left_out(tokenizer):
         ([None], r"texts\[0\] must be a text, or every element a pair"),
         ([3, 4], r"texts\[0\] must be a text, or every element a pair"),
         ([("a", None)], r"pairs\[0\] must be str or bytes, got None"),
+        (bytearray(b"a"), "texts must be a text or a list of texts, got bytearray"),
+        (np.array("a"), "got ndarray of no axis: take the text out of it"),
     ],
 )
 def test_what_is_no_text(tokenizer, texts, message):
     with pytest.raises(TypeError, match=message):
         tokenizer(texts)
+
+
+@given(
+    texts=st.lists(TEXT, max_size=6),
+    pairs=st.booleans(),
+    max_length=st.one_of(st.none(), st.integers(5, 12)),
+)
+def test_ids_alone(tokenizer, texts, pairs, max_length):
+    second = texts[::-1] if pairs else None
+    options = {"max_length": max_length, "padding": False, "return_tensors": None}
+    expected = tokenizer(texts, second, **options)["token_ids"]
+    assert tokenizer.encode_ids(texts, second, max_length) == expected
+    for at, text in enumerate(texts):
+        other = second[at] if pairs else None
+        assert tokenizer.encode_ids(text, other, max_length) == expected[at]
+        as_bytes = None if other is None else other.encode()
+        assert tokenizer.encode_ids(text.encode(), as_bytes, max_length) == expected[at]
+
+
+@pytest.mark.parametrize("texts", [None, 7, ["a", None], [None]])
+def test_ids_of_what_is_no_text(tokenizer, texts):
+    with pytest.raises(TypeError, match="must be"):
+        tokenizer.encode_ids(texts)
+    with pytest.raises(ValueError, match="max_length must be a positive whole number, got 0"):
+        tokenizer.encode_ids("a", max_length=0)
+
+
+def test_ids_have_the_length_of_the_model(make):
+    tokenizer = make(model_max_length=4)
+    for text in ("hello", "我爱北京" * 3):
+        expected = tokenizer(text, return_tensors=None)["token_ids"]
+        assert tokenizer.encode_ids(text) == expected
+        assert tokenizer.encode_ids([text, text]) == [expected, expected]
+        assert len(expected) <= 4
+
+
+NONCHARACTERS = [*range(0xFDD0, 0xFDF0), *(0x10000 * p + n for p in range(17) for n in (-2, -1))]
+
+
+def test_noncharacters_in_a_graph(make):
+    """Code points that are never to be characters are valid UTF-8 all the same."""
+    pytest.importorskip("tensorflow_text")
+    from kerasbert.backend import tf
+
+    tokenizer = make(added_tokens=["a\ufdd0b", "\uffff"])
+    if getattr(tokenizer, "pre_tokenize", None) is not None:
+        pytest.skip("a segmenter cannot be in a graph")
+    chars = [chr(code) for code in NONCHARACTERS if code > 0]
+    texts = [f"{char} hello{char}我 {char}{char}É{char}b a{char}b" for char in chars]
+    token_ids, _ = tokenizer.as_layer()(tf.constant([text.encode() for text in texts]))
+    np.testing.assert_array_equal(token_ids, tokenizer(texts)["token_ids"])
 
 
 def test_no_texts(tokenizer):
@@ -96,6 +149,14 @@ def test_columns_of_pandas(tokenizer):
     assert tokenizer(table["text"].to_numpy())["token_ids"].tolist() == expected
     with pytest.raises(TypeError, match=r"pairs\[1\] must be str or bytes"):
         tokenizer(table["text"], table["other"])
+    with pytest.raises(TypeError, match="got DataFrame: give a column of it"):
+        tokenizer(table)
+
+
+@pytest.mark.parametrize("ids", [["3"], [3.0], [None], np.array([[3, 4]])])
+def test_what_is_no_id(tokenizer, ids):
+    with pytest.raises(TypeError, match="an id must be a whole number, got"):
+        tokenizer.decode(ids)
 
 
 @pytest.mark.slow

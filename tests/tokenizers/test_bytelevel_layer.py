@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,9 +13,10 @@ pytest.importorskip("tokenizers")
 
 import tokenizers
 
-from kerasbert.backend import keras, tf
+from kerasbert.backend import tf
 from kerasbert.tokenizers.bytelevel_bpe import GPT2_TOKENS, ByteLevelBPETokenizer
 from kerasbert.tokenizers.bytelevel_layer import ByteLevelBPELayer
+from tests.tokenizers.layers import as_lists, check_that_a_saved_model_takes_text, expected
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 SENTENCES = [
@@ -35,7 +35,6 @@ TEXTS = [
     "a <mask> b<mask>\u00a0 <mask></s>0",
     "aaaaaaaaaaa aaaaa",
 ]
-NAMES = ["token_ids", "segment_ids", "attention_mask"]
 NASTY = st.lists(
     st.one_of(
         st.characters(exclude_categories=["Cs"]),
@@ -59,15 +58,6 @@ def files(tmp_path_factory):
 def layer(request, files) -> ByteLevelBPELayer:
     tokenizer = ByteLevelBPETokenizer(*files, add_prefix_space=request.param)
     return tokenizer.as_layer(return_attention_mask=True)
-
-
-def as_lists(outputs) -> list:
-    return [np.array(output).tolist() for output in outputs]
-
-
-def expected(tokenizer, *texts, **options) -> list:
-    found = tokenizer(*texts, **options)
-    return [found[name].tolist() for name in NAMES]
 
 
 @pytest.mark.smoke
@@ -138,25 +128,7 @@ def test_tf_data(layer):
 
 @pytest.mark.slow
 def test_a_saved_model_still_takes_text(files, tmp_path):
-    layer = ByteLevelBPETokenizer(*files).as_layer(9, name="words")
-    texts = keras.Input(shape=(), dtype="string")
-    ids, _ = layer(texts)
-    table = np.arange(2.0 * layer.tokenizer.vocab_size).reshape(-1, 2) / 7
-    embedding = keras.layers.Embedding(
-        len(table), 2, embeddings_initializer=keras.initializers.Constant(table)
-    )
-    model = keras.Model(texts, keras.layers.GlobalMaxPooling1D()(embedding(ids)))
-    inputs = tf.constant(TEXTS)
-    before = model.predict(inputs, verbose=0)
-    assert len(set(map(tuple, before.tolist()))) > 2
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(again.predict(inputs, verbose=0), before, rtol=1e-6)
-    assert again.get_layer("words").get_config() == model.get_layer("words").get_config()
-    model.export(str(tmp_path / "served"))
-    served = tf.saved_model.load(str(tmp_path / "served"))
-    (found,) = served.signatures["serving_default"](inputs).values()
-    np.testing.assert_allclose(found, before, rtol=1e-6)
+    check_that_a_saved_model_takes_text(ByteLevelBPETokenizer(*files), TEXTS, tmp_path, length=9)
 
 
 @pytest.mark.parametrize("prefix", [False, True])

@@ -7,26 +7,18 @@ import pytest
 
 pytest.importorskip("tensorflow_text")
 
-from kerasbert.backend import keras, tf
+from kerasbert.backend import tf
 from kerasbert.tokenizers.sentencepiece import SentencePieceTokenizer
 from kerasbert.tokenizers.sentencepiece_graph import apply_rules
 from kerasbert.tokenizers.sentencepiece_layer import SentencePieceLayer
 from kerasbert.tokenizers.sentencepiece_text import TextRules
-from tests.tokenizers.sentencepiece_models import MODELS
+from tests.tokenizers.layers import NAMES, check_that_a_saved_model_takes_text
+from tests.tokenizers.sentencepiece_models import MODELS, SENTENCES
 
-NAMES = ["token_ids", "segment_ids", "attention_mask"]
 TEXTS = [
-    "hello world",
-    "",
-    "  ",
-    " the  2019, any\tin 3.5, ",
-    "今天天气很好，我爱北京。",
-    "mix今天hello, 19, é ñ 😀 \u3000 end",
-    "``quoted'' ''',  a'' b",
-    "Ｆｕｌｌ ﬁ ㎞ … Ａ２０１９，",
-    "ΣΑΣ ΟΔΟΣ. İstanbul 한국 ΑΣ",
+    *SENTENCES,
+    "한국 ΑΣ",
     "Σ",
-    "a\x00b \ufffd \u200b x",
     "the <mask> a [MASK] \u3000<mask>in <extra_id_0> the <extra_id_10><extra_id_1>",
     "</s><s>[CLS] <cls> <sep>a",
 ]
@@ -101,17 +93,7 @@ def test_in_tf_data(tokenizer):
 
 
 def test_saved_and_exported(tokenizer, tmp_path):
-    inputs = keras.Input((), dtype="string")
-    model = keras.Model(inputs, tokenizer.as_layer(max_length=16)(inputs))
-    texts = tf.constant([text.encode() for text in TEXTS])
-    expected = tokenizer(TEXTS, max_length=16, padding="max_length")
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
-    model.export(str(tmp_path / "served"))
-    served = tf.saved_model.load(str(tmp_path / "served"))
-    for outputs in (model(texts), again(texts), served.serve(texts)):
-        for name, output in zip(NAMES, outputs):
-            np.testing.assert_array_equal(output, expected[name])
+    check_that_a_saved_model_takes_text(tokenizer, TEXTS, tmp_path)
 
 
 def test_config(tokenizer):

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasbert.tokenizers.sentencepiece_model import (
+    CONTROL,
     NORMAL,
+    UNKNOWN,
     UNUSED,
+    in_order_of_fairseq,
     read_model,
     read_pieces,
     without_pieces,
@@ -62,6 +65,22 @@ def test_models_cut_short(length):
         assert "no SentencePiece model" in str(error)
     else:
         assert names == read_pieces(MODELS["t5"]).names[: len(names)]
+
+
+def test_the_order_of_fairseq():
+    names, types = read_pieces(MODELS["xlm_roberta"])
+    model = in_order_of_fairseq(MODELS["xlm_roberta"])
+    assert read_pieces(model) == (
+        ["<s>", " <pad>", "</s>", "<unk>", *names[3:]],
+        [CONTROL, CONTROL, CONTROL, UNKNOWN, *types[3:]],
+    )
+    library = pytest.importorskip("sentencepiece")
+    before, after = (
+        library.SentencePieceProcessor(model_proto=one) for one in (MODELS["xlm_roberta"], model)
+    )
+    for text in ("the world \u9f98 <pad> <s>", " <pad>", ""):
+        expected = [at + 1 if at else 3 for at in before.encode(text)]
+        assert after.encode(text) == expected
 
 
 def test_without_pieces():

@@ -94,7 +94,7 @@ def test_invalid_bytes_are_left_out(lower_tokenizer):
         (5, "texts must be a text or a list of texts, got int"),
         (None, "texts must be a text or a list of texts, got NoneType"),
         ({"text": "我"}, "texts must be a text or a list of texts, got dict"),
-        (np.array("我"), "texts must be a text or a list of texts, got str"),
+        (np.array("我"), "texts must be a text or a list of texts, got ndarray of no axis"),
     ],
 )
 def test_what_is_no_text(lower_tokenizer, texts, message):

@@ -13,6 +13,7 @@ from kerasbert.backend import keras, tf
 from kerasbert.tokenizers import Tokenizer, TokenizerLayer
 from kerasbert.tokenizers import characters as c
 from kerasbert.tokenizers.graph_tables import PAGE, SELF, graph_tables
+from tests.tokenizers.layers import as_lists, check_that_a_saved_model_takes_text, expected
 
 TEXTS = [
     "我爱Beijing，2020年！",
@@ -21,16 +22,6 @@ TEXTS = [
     "hello\u200bworld 饕 İ한≠",
     "[MASK] a",
 ]
-NAMES = ["token_ids", "segment_ids", "attention_mask"]
-
-
-def as_lists(outputs) -> list:
-    return [np.array(output).tolist() for output in outputs]
-
-
-def expected(tokenizer, *texts, **settings) -> list:
-    found = tokenizer(*texts, **settings)
-    return [found[name].tolist() for name in NAMES]
 
 
 @pytest.fixture(params=[True, False], ids=["lower", "cased"], scope="module")
@@ -124,31 +115,10 @@ def test_tf_data(layer):
     ]
 
 
-def make_model(layer):
-    texts = keras.Input(shape=(), dtype="string")
-    ids, _ = layer(texts)
-    table = np.arange(2.0 * layer.tokenizer.vocab_size).reshape(-1, 2) / 7
-    embedding = keras.layers.Embedding(
-        layer.tokenizer.vocab_size, 2, embeddings_initializer=keras.initializers.Constant(table)
-    )
-    return keras.Model(texts, keras.layers.GlobalMaxPooling1D()(embedding(ids)))
-
-
 @pytest.mark.slow
 def test_a_saved_model_still_takes_text(tokens, tmp_path):
     tokenizer = Tokenizer(tokens, do_lower_case=True, keep_special_tokens=True)
-    model = make_model(tokenizer.as_layer(9, name="words"))
-    texts = tf.constant(TEXTS)
-    before = model.predict(texts, verbose=0)
-    assert len(set(map(tuple, before.tolist()))) > 2
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(again.predict(texts, verbose=0), before, rtol=1e-6)
-    assert again.get_layer("words").get_config() == model.get_layer("words").get_config()
-    model.export(str(tmp_path / "served"))
-    served = tf.saved_model.load(str(tmp_path / "served"))
-    (found,) = served.signatures["serving_default"](texts).values()
-    np.testing.assert_allclose(found, before, rtol=1e-6)
+    check_that_a_saved_model_takes_text(tokenizer, TEXTS, tmp_path, length=9)
 
 
 def test_config_round_trip(tokens):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasbert.tokenizers.padding import Shape, Template, assemble, assemble_one, longest_first
+from kerasbert.tokenizers.assembling import assemble, assemble_lists, assemble_one
+from kerasbert.tokenizers.padding import Shape, Template, longest_first
 from kerasbert.tokenizers.ragged import Ragged
 
 BERT = Template((101,), (102,), (102,))
@@ -202,3 +203,23 @@ def test_one_row_equals_a_batch_of_it(template, first, second, max_length, paddi
     )
     one = assemble_one(first, second, template, shape, 7)
     assert {name: rows[0].tolist() for name, rows in batch.items()} == one
+
+
+@given(
+    template=templates(),
+    rows=st.lists(st.lists(st.integers(1, 9), max_size=9), max_size=5),
+    max_length=st.one_of(st.none(), st.integers(4, 12)),
+    side=st.sampled_from(["left", "right"]),
+)
+def test_lists_equal_arrays(template, rows, max_length, side):
+    shape = Shape(max_length, padding=False, truncate_from=side)
+    arrays = assemble(Ragged.from_rows(rows), None, template, shape, None)
+    lists = assemble_lists([[*row] for row in rows], template, shape)
+    assert {name: [row.tolist() for row in found] for name, found in arrays.items()} == lists
+
+
+def test_bad_lengths_of_lists():
+    with pytest.raises(ValueError, match="less than the 2 special tokens"):
+        assemble_lists([[1]], BERT, Shape(1, padding=False))
+    with pytest.raises(ValueError, match="needs pairs"):
+        assemble_lists([[1]], BERT, Shape(5, "only_second", padding=False))
