@@ -157,13 +157,13 @@ class CachedEncoderDecoder(LanguageModel):
     def start(self, prompts, width, room):
         # A copy, without the Keras mask that nothing in the decoder asks for.
         context = tf.identity(self.encoder(self._source(prompts), training=False))
-        first = tf.fill([tf.shape(prompts.token_ids)[0], 1], self.parts.pad_id)
-        ones = tf.ones_like(first[:, 0])
-        reading = Prompt(ones)
+        # From here on the prompt is the decoder's first token; the source lives in constants.
+        start = _first_tokens(prompts, self.parts.pad_id)
+        reading = Prompt(start.lengths)
         with reading.reading():
-            scores = self.decoder([context, *self._source(prompts), first], training=False)
-        # From here on the decoder's own prompt is that one token; the source lives in constants.
-        memory = _memory(Prompts(first, first, ones, ones), reading, width, room)
+            inputs = [context, *self._source(prompts), start.token_ids]
+            scores = self.decoder(inputs, training=False)
+        memory = _memory(start, reading, width, room)
         constants = {"layers": memory.constants, "context": context, "source": prompts}
         return scores, memory._replace(constants=constants)
 
@@ -188,7 +188,7 @@ class UncachedModel(LanguageModel):
 
     def _read(self, prompts: Prompts, written: Continuations | None) -> tf.Tensor:
         seq2seq = self.parts.application == "seq2seq"
-        start = Prompts(*(_start_tokens(prompts, self.parts.pad_id))) if seq2seq else prompts
+        start = _first_tokens(prompts, self.parts.pad_id) if seq2seq else prompts
         batch, width = tf.shape(prompts.token_ids)[0], 1
         tokens, segments, lengths = start.token_ids, start.segment_ids, start.lengths
         if written is not None:
@@ -228,10 +228,11 @@ def language_model(parts: Parts, use_cache: bool = True, in_place: bool = True) 
     return kind(parts, in_place)
 
 
-def _start_tokens(prompts: Prompts, pad_id: int):
+def _first_tokens(prompts: Prompts, pad_id: int) -> Prompts:
+    """What a decoder begins with: one token of padding."""
     first = tf.fill([tf.shape(prompts.token_ids)[0], 1], pad_id)
     ones = tf.ones_like(first[:, 0])
-    return first, first, ones, ones
+    return Prompts(first, first, ones, ones)
 
 
 def _append(rows: tf.Tensor, lengths: tf.Tensor, new: tf.Tensor, fill: int):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kerasbert.backend import named_build, serializable, symbolic_tensor, tf
 from kerasbert.layers import incremental
-from kerasbert.layers.attention import MultiHeadSelfAttention, leading_sizes
+from kerasbert.layers.attention import MultiHeadSelfAttention, leading_sizes, swap_heads
 
 
 @serializable
@@ -64,7 +64,7 @@ class MultiHeadCrossAttention(MultiHeadSelfAttention):
         if attention_bias is not None:
             scores += attention_bias
         probabilities = self.attention_dropout(tf.nn.softmax(scores), training=training)
-        found = tf.transpose(self.combine(probabilities, value), [0, 2, 1, 3])
+        found = swap_heads(self.combine(probabilities, value))
         width = self.num_heads * self.head_size
         return self.output_dense(tf.reshape(found, [*leading_sizes(inputs), width]))
 
