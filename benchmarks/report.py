@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.specs import BASELINE, SIDES
+
 
 def ratio(peer: Sequence[float], baseline: Sequence[float]) -> dict[str, float]:
     """How many times as long as the baseline a peer takes: the median over rounds, with its spread.
@@ -143,7 +145,7 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
 
 
 def plot(cases: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draws the ratios: one group of bars per case, one colour per contender.
+    """Draws the ratios: a panel for each row of the benchmarks, a bar for each contender.
 
     Raises:
         ImportError: without matplotlib.
@@ -153,35 +155,60 @@ def plot(cases: Sequence[Mapping[str, Any]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    drawn = []
+    panels: dict[str, list[tuple[str, dict | None]]] = {}
     for case in cases:
-        results = case["contenders"].items()
-        drawn.append({n: r["ratio"] for n, r in results if "ratio" in r and n != case["baseline"]})
-    names = list(dict.fromkeys(name for spreads in drawn for name in spreads))
-    figure, axes = pyplot.subplots(figsize=(max(6, 1.3 * len(cases)), 5), layout="constrained")
-    for group, spreads in enumerate(drawn):
-        width = 0.85 / max(1, len(spreads))
-        for index, (name, spread) in enumerate(spreads.items()):
-            middle = spread["median"]
-            axes.bar(
-                group + (index - (len(spreads) - 1) / 2) * width,
-                middle - 1,
-                width,
-                bottom=1,  # from the baseline up, or down where it is slower
-                color=f"C{names.index(name)}",
-                yerr=[[middle - spread["lowest"]], [spread["highest"] - middle]],
-                error_kw={"lw": 0.8},
-            )
-    axes.axhline(1.0, color="black", lw=0.8)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.set_ylabel("time / " + " or ".join(dict.fromkeys(case["baseline"] for case in cases)))
-    labels = [f"{case['row']}\n{case['variant']}" for case in cases]
-    axes.set_xticks(range(len(cases)), labels, fontsize=8)
-    patches = [pyplot.Rectangle((0, 0), 1, 1, color=f"C{at}") for at in range(len(names))]
-    figure.legend(patches, names, loc="outside upper center", ncols=5, fontsize=8)
+        lines = panels.setdefault(case["row"], [])
+        lines.append((case["variant"], None))
+        lines += [
+            (name, result["ratio"])
+            for name, result in case["contenders"].items()
+            if "ratio" in result and name != case["baseline"]
+        ]
+    lengths = {row: len(lines) + 2 for row, lines in panels.items()}
+    columns: list[list[str]] = [[], []]  # of about the same length
+    for row in panels:
+        first = sum(lengths[other] for other in columns[0])
+        columns[2 * first >= sum(lengths.values())].append(row)
+    columns = [column for column in columns if column]
+    tallest = max(sum(lengths[row] for row in column) for column in columns)
+    figure = pyplot.figure(figsize=(5.5 * len(columns), 0.19 * tallest + 0.5), layout="constrained")
+    for part, column in zip(np.atleast_1d(figure.subfigures(1, len(columns))), columns):
+        heights = {"height_ratios": [lengths[row] for row in column]}
+        rows_of_axes = part.subplots(len(column), 1, squeeze=False, gridspec_kw=heights)
+        for axes, row in zip(rows_of_axes[:, 0], column):
+            _draw_panel(axes, row, panels[row])
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.stem + ".unfinished" + path.suffix)
     figure.savefig(unfinished, dpi=120)
     pyplot.close(figure)
     os.replace(unfinished, path)
+
+
+def _draw_panel(axes, row: str, lines: list[tuple[str, dict | None]]) -> None:
+    """One row of the benchmarks: variants as headings, bars from 1 up, or down where slower."""
+    from matplotlib.ticker import LogLocator
+
+    sides = list(SIDES)
+    for place, (name, spread) in enumerate(lines):
+        if spread is None:
+            continue
+        middle = spread["median"]
+        axes.barh(
+            place,
+            middle - 1,
+            left=1,
+            color=f"C{sides.index(name.split(':')[0])}",
+            xerr=[[middle - spread["lowest"]], [spread["highest"] - middle]],
+            error_kw={"lw": 0.8},
+        )
+    axes.axvline(1.0, color="black", lw=0.8)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+    axes.invert_yaxis()
+    axes.set_yticks(range(len(lines)), [name for name, _ in lines], fontsize=7)
+    for label, (_, spread) in zip(axes.get_yticklabels(), lines):
+        label.set_fontweight("bold" if spread is None else "normal")
+    axes.tick_params(labelsize=7)
+    axes.set_title(f"{row}: time / {BASELINE}", fontsize=9, loc="left")
