@@ -42,10 +42,7 @@ class TextInput:
             pairs: second texts (batch,), or None.
             open_end: whether texts are without the token that ends them, since they go on.
         """
-        # One empty text more, since the operations of tokenizers do not all take an empty batch.
-        given = [tf.concat([one, [""]], axis=0) for one in (texts, pairs) if one is not None]
-        found = self._layer(given[0] if pairs is None else tuple(given))
-        ids, segments, mask = (rows[:-1] for rows in found)
+        ids, segments, mask = self._layer(texts if pairs is None else (texts, pairs))
         lengths = tf.reduce_sum(mask, axis=1)
         if open_end and self._end_id is not None:
             last = tf.range(tf.shape(ids)[1]) == lengths[:, None] - 1

@@ -110,7 +110,7 @@ class TokenizerLayer(BaseTokenizerLayer):
         expanded = tf.where(expanded == tables.SELF, flat[:, tf.newaxis], expanded)
         kept = expanded != 0
         counts = tf.reduce_sum(tf.cast(kept, codes.row_splits.dtype), axis=1)
-        ends = tf.concat([tf.zeros_like(counts[:1]), tf.cumsum(counts)], axis=0)
+        ends = tf.concat([tf.zeros([1], counts.dtype), tf.cumsum(counts)], axis=0)
         normal = tf.RaggedTensor.from_row_splits(
             tf.boolean_mask(expanded, kept), tf.gather(ends, codes.row_splits)
         )

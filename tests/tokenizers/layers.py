@@ -38,6 +38,7 @@ def check_that_a_saved_model_takes_text(tokenizer, texts, folder, length: int = 
     assert again.get_layer("words").get_config() == model.get_layer("words").get_config()
     model.export(str(folder / "served"))
     served = tf.saved_model.load(str(folder / "served"))
+    assert served.serve(tf.zeros([0], tf.string))[0].shape == (0, length)  # an empty batch
     texts = tf.constant([text.encode() for text in texts])
     for outputs in (model(texts), again.predict(texts, verbose=0), served.serve(texts)):
         for output, one in zip(outputs, truth):
