@@ -116,6 +116,7 @@ def test_python_blocks_run(page, workplace):
         ("as_layer", "tensorflow_text"),
         ("SentencePieceTokenizer", "sentencepiece"),
         ("ByteLevelBPETokenizer", "tokenizers"),
+        ("FaissIndex", "faiss"),
     ):
         if name in page.read_text(encoding="utf-8"):
             pytest.importorskip(library)

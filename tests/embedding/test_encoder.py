@@ -176,14 +176,14 @@ def test_bfloat16_shares_the_weights_and_follows_training(model):
     encoder = TextEncoder(model, TOKENIZER, "mean")
     first, near = encoder.encode(TEXTS), encoder.encode(TEXTS, dtype="bfloat16")
     assert near.dtype == np.float32
-    assert 1e-5 < np.abs(near - first).max() < 0.03
+    assert 1e-5 < np.abs(near - first).max() < 0.1
     kernel = model.get_layer("Transformer-1-FeedForward").intermediate.kernel
     before = kernel.numpy()
     try:
         kernel.assign(-before)
         changed = encoder.encode(TEXTS)
-        assert np.abs(changed - first).max() > 0.05
-        assert np.abs(encoder.encode(TEXTS, dtype="bfloat16") - changed).max() < 0.03
+        assert np.abs(changed - first).max() > 0.3
+        assert np.abs(encoder.encode(TEXTS, dtype="bfloat16") - changed).max() < 0.1
     finally:
         kernel.assign(before)
 
@@ -195,7 +195,7 @@ def test_a_model_built_in_bfloat16(model, policy):
     half.set_weights([np.asarray(weight).astype("float32") for weight in model.get_weights()])
     reference = TextEncoder(model, TOKENIZER, "mean").encode(TEXTS)
     encoder = TextEncoder(half, TOKENIZER, "mean")
-    assert np.abs(encoder.encode(TEXTS) - reference).max() < 0.03
+    assert np.abs(encoder.encode(TEXTS) - reference).max() < 0.1
     np.testing.assert_array_equal(encoder.encode(TEXTS, dtype="bfloat16"), encoder.encode(TEXTS))
     if policy == "mixed_bfloat16":
         np.testing.assert_allclose(encoder.encode(TEXTS, dtype="float32"), reference, atol=1e-5)
