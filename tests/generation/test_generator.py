@@ -9,7 +9,7 @@ import pytest
 
 import kerasbert
 from kerasbert import Tokenizer
-from kerasbert.backend import tf
+from kerasbert.backend import keras, tf
 from kerasbert.generation import Generation, TextGenerator, generate, stream
 from tests.generation.models import END, Ids, prompts, tiny
 
@@ -209,3 +209,15 @@ def test_graphs_are_not_kept_without_end():
         generator._graph(kerasbert.generation.GenerationOptions(stop=[[token]]))
     kept = [plan.ending.stop[0][0] for plan in generator._graphs]
     assert kept == list(range(9, 25))
+
+
+@pytest.mark.slow
+def test_a_model_that_has_generated_is_saved_as_before(chinese, tmp_path):
+    model, tokenizer = chinese
+    whole = generate(model, tokenizer, "今天", max_new_tokens=4)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert generate(loaded, tokenizer, "今天", max_new_tokens=4) == whole
+    model.save_weights(tmp_path / "model.weights.h5")
+    loaded.load_weights(tmp_path / "model.weights.h5")
+    kerasbert.save_weights_as_checkpoint(model, tmp_path / "model.zip", vocab=tokenizer)
