@@ -20,7 +20,13 @@ from pathlib import Path
 import numpy as np
 from tensorflow import keras
 
-from kerasbert import Tokenizer, build_transformer_model, data, save_weights_as_checkpoint
+from kerasbert import (
+    TextEncoder,
+    Tokenizer,
+    build_transformer_model,
+    data,
+    save_weights_as_checkpoint,
+)
 from kerasbert.checkpoints.source import find_checkpoint
 from kerasbert.optimizers import AdamW, warmup_linear_decay
 from kerasbert.tasks import InBatchSimilarityLoss, NextTokenLoss, Resume
@@ -73,10 +79,7 @@ def load(checkpoint, texts=(), scratch=False, **options) -> tuple[Tokenizer, ker
 
 def sentence_vectors(model, tokenizer, texts, max_length: int = 32) -> np.ndarray:
     """Vectors of length 1, (texts, hidden_size), of the pooled output."""
-    encoder = keras.Model(model.inputs, model.outputs[0])
-    options = {"tokenizer": tokenizer, "max_length": max_length, "batch_size": 128, "verbose": 0}
-    vectors = data.predict(encoder, texts, **options).astype("float32")
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return TextEncoder(model, tokenizer, "pooler", max_length=max_length).encode(texts)
 
 
 def character_vectors(texts) -> np.ndarray:
