@@ -49,6 +49,7 @@ def test_checkpoints_round_trip_and_are_recognised(tmp_path):
     np.testing.assert_array_equal(again([ids, ids * 0]), model([ids, ids * 0]))
 
 
+@pytest.mark.slow
 def test_it_trains_and_is_saved(tmp_path):
     model = build_transformer_model(**SIZES, model="alibi", application="unilm", dtype="float32")
     ids = np.array([[3, 4, 5, 6, 7, 0]] * 2)

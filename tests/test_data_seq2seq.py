@@ -143,6 +143,7 @@ def test_labels_and_padding_of_a_batch():
     assert numbers.numpy().tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_every_epoch_draws_other_pairs():
     options = {"tokenizer": TOKENIZER, "batch_size": 2, "shuffle": True}
     dataset = data.similar_batches(GROUPS, seed=5, **options)

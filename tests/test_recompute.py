@@ -69,11 +69,13 @@ def fitted(dtype="float32", **options):
     return model.get_weights()
 
 
+@pytest.mark.slow
 def test_training_gives_the_same_weights():
     for ours, theirs in zip(fitted(recompute=True), fitted()):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_attention_scores_that_are_handed_on_keep_their_gradients():
     options = {"residual_attention_scores": True}
     for ours, theirs in zip(fitted(recompute=True, **options), fitted(**options)):

@@ -71,6 +71,7 @@ def test_dropout_is_active_in_training_only():
     np.testing.assert_array_equal(c, d)
 
 
+@pytest.mark.slow
 def test_a_model_learns():
     """Whether token 7 is in the text."""
     rng = np.random.default_rng(0)
@@ -88,6 +89,7 @@ def test_a_model_learns():
     assert model.evaluate([token_ids, token_ids * 0], labels, verbose=0)[1] > 0.95
 
 
+@pytest.mark.slow
 def test_unilm_trains_with_the_tied_table():
     model = build_transformer_model(CONFIG, bert_tensors(), model="unilm", with_mlm="linear")
     model.compile(AdamW(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -96,6 +98,7 @@ def test_unilm_trains_with_the_tied_table():
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_frozen_body_stays():
     body = build_transformer_model(CONFIG, bert_tensors(), with_pool=True)
     body.trainable = False

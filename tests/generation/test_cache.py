@@ -61,6 +61,7 @@ def test_every_family(options):
     assert_same(cached, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("application", ["unilm", "lm"])
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"do_sample": True, "seed": 1}])
 def test_prompts_of_different_lengths(application, options):

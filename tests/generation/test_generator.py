@@ -108,6 +108,7 @@ def test_a_function_in_a_saved_model(tmp_path):
     assert found.numpy().tolist() == wanted.numpy().tolist()
 
 
+@pytest.mark.slow
 def test_long_sources_are_cut_with_a_warning(caplog):
     generator = TextGenerator(tiny(max_position_embeddings=12), Ids(), max_new_tokens=4)
     long = [2, *range(5, 25), END]
@@ -172,6 +173,7 @@ def test_wrong_texts():
         generator.generate([[2, 5], np.zeros(0, int)])
 
 
+@pytest.mark.slow
 def test_impossible_constraints_and_nan():
     model = tiny()
     generator = TextGenerator(model, Ids())

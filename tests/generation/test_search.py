@@ -122,6 +122,7 @@ def test_min_new_tokens():
             assert len(text.token_ids) >= 4
 
 
+@pytest.mark.slow
 def test_no_repeated_ngrams_and_constraints():
     generator = TextGenerator(tiny(), Ids(end_id=None), max_new_tokens=12)
     for text in generator.generate(prompts(4), no_repeat_ngram=2, return_details=True):
@@ -138,6 +139,7 @@ def test_no_repeated_ngrams_and_constraints():
             assert all(token % 2 == 0 for token in text.token_ids)
 
 
+@pytest.mark.slow
 def test_stop():
     generator = TextGenerator(tiny(), Ids(end_id=None), max_new_tokens=10)
     source = prompts(1)[0]

@@ -140,6 +140,7 @@ def copying_data(count=64):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_a_unilm_model_learns_through_fit(dtype):
     _, train = copying_data()
@@ -159,6 +160,7 @@ def simbert(**options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_simbert_learns_through_fit(dtype):
     train = data.similar_batches(GROUPS, tokenizer=TOKENIZER, batch_size=16, shuffle=True, seed=1)
@@ -182,6 +184,7 @@ def test_simbert_trains_with_xla():
     assert np.isfinite(model.fit(train, epochs=1, verbose=0).history["loss"][0])
 
 
+@pytest.mark.slow
 def test_a_compiled_model_comes_back_from_its_file(tmp_path):
     train = data.similar_batches(GROUPS, tokenizer=TOKENIZER, batch_size=16)
     model = simbert()
@@ -209,6 +212,7 @@ class CrossEntropy(Loss):
         return tf.reduce_sum(losses * targets) / tf.reduce_sum(targets)
 
 
+@pytest.mark.slow
 def test_loss_layer_trains_without_labels():
     _, train = copying_data()
     model = build_transformer_model(TINY, model="unilm")

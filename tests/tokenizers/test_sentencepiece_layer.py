@@ -92,6 +92,7 @@ def test_in_tf_data(tokenizer):
     np.testing.assert_array_equal(np.concatenate(rows), expected)
 
 
+@pytest.mark.slow
 def test_saved_and_exported(tokenizer, tmp_path):
     check_that_a_saved_model_takes_text(tokenizer, TEXTS, tmp_path)
 
