@@ -8,6 +8,7 @@ chosen by ``TF_USE_LEGACY_KERAS=1``.
 from __future__ import annotations
 
 import os
+import re
 from importlib import metadata
 
 
@@ -106,11 +107,13 @@ def serializable(cls):
 
 
 def variable_path(variable) -> str:
-    """The variable's full path, such as ``Embedding-Norm/gamma``, on every stack.
+    """The variable's full path, such as ``Embedding-Norm/gamma``, on every stack and replica.
 
     Keras 3 keeps it in ``path`` (``name`` is only the last part); Keras 2 in ``name`` with ``:0``.
+    The copies of a mirrored variable have ``/replica_1`` and so on behind it.
     """
-    return getattr(variable, "path", None) or variable.name.split(":")[0]
+    path = getattr(variable, "path", None) or variable.name.split(":")[0]
+    return re.sub(r"/replica_\d+$", "", path)
 
 
 def dtype_policy(dtype):

@@ -27,10 +27,16 @@ def trained(strategy, folder):
         head = keras.layers.Dense(2, kernel_initializer="zeros")
         model = keras.Model(body.inputs, head(body.output))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(AdamW(1e-3), loss)
+        model.compile(AdamW(1e-3, weight_decay=0.5), loss)
     x, y = inputs(batch=8), np.arange(8) % 2
     data = tf.data.Dataset.from_tensor_slices((tuple(x), y)).batch(8)
     model.fit(data, epochs=3, verbose=0)
+    for variable in model.weights:  # biases are not decayed on any replica
+        copies = getattr(getattr(variable, "_value", variable), "values", [variable])
+        for copy in copies[1:]:
+            np.testing.assert_array_equal(np.asarray(copy), np.asarray(copies[0]), variable.name)
+    replicas = strategy.num_replicas_in_sync
+    assert len(copies) == replicas, (len(copies), replicas)
     save_weights_as_checkpoint(model, folder + "/out/bert_model.ckpt")
     again = build_transformer_model(folder + "/out", with_pool=True)
     return np.asarray(again(x))

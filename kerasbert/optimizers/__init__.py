@@ -1,6 +1,25 @@
-"""Optimizers and schedules for fine-tuning, usable with any Keras model."""
+"""Optimizers and schedules for fine-tuning and pretraining, usable with any Keras model."""
 
+from kerasbert.optimizers.adam_weight_decay import AdamWeightDecay
 from kerasbert.optimizers.adamw import AdamW
-from kerasbert.optimizers.schedules import PiecewiseLinear, warmup_linear_decay
+from kerasbert.optimizers.lamb import LAMB, NezhaLAMB, lamb
+from kerasbert.optimizers.moments import NO_DECAY
+from kerasbert.optimizers.schedules import (
+    PiecewiseLinear,
+    WarmupCosineDecay,
+    WarmupPolynomialDecay,
+    warmup_linear_decay,
+)
 
-__all__ = ["AdamW", "PiecewiseLinear", "warmup_linear_decay"]
+__all__ = [
+    "LAMB",
+    "NO_DECAY",
+    "AdamW",
+    "AdamWeightDecay",
+    "NezhaLAMB",
+    "PiecewiseLinear",
+    "WarmupCosineDecay",
+    "WarmupPolynomialDecay",
+    "lamb",
+    "warmup_linear_decay",
+]
