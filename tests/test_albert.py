@@ -161,6 +161,7 @@ def test_all_sizes_but_heads_and_layers_are_read_from_the_variables():
 
 
 @pytest.mark.parametrize("count", range(1, 5))
+@pytest.mark.slow
 def test_fewer_layers_keep_the_groups_that_they_had(count, tmp_path):
     """Four of five layers in two groups are groups 0, 0, 0, 1: a rule of its own."""
     short = build(GROUPED_TENSORS, GROUPED, num_hidden_layers=count)
@@ -284,6 +285,7 @@ def test_blocks_shared_by_models_of_different_depth():
 
 @pytest.mark.parametrize("config", [CONFIG, GROUPED], ids=["one", "groups"])
 @pytest.mark.parametrize("naming", ["tfhub", "huggingface", "base class"])
+@pytest.mark.slow
 def test_every_naming_gives_the_same_model(config, naming):
     expected = tensors_of(config)
     if naming == "tfhub":

@@ -122,6 +122,7 @@ def test_recomputing_changes_memory_alone(options):
 
 
 @pytest.mark.parametrize("options", CASES)
+@pytest.mark.slow
 def test_saved_models_give_the_same_outputs(options, tmp_path):
     model = build_transformer_model(**options)
     inputs = inputs_of(model)
@@ -133,6 +134,7 @@ def test_saved_models_give_the_same_outputs(options, tmp_path):
 
 
 @pytest.mark.parametrize("options", CASES)
+@pytest.mark.slow
 def test_checkpoints_are_written_and_read_exactly(options, tmp_path):
     model = build_transformer_model(**options)
     inputs = inputs_of(model)

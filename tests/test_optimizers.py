@@ -45,6 +45,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.slow
 def test_same_numbers_as_keras(options):
     options = {"learning_rate": 0.02, "epsilon": 1e-6, "weight_decay": 0.01, **options}
     theirs = keras.optimizers.AdamW(**options)

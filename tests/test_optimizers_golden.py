@@ -252,6 +252,7 @@ def plainly_trained(name):
 
 
 @pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.slow
 def test_a_compiled_train_step_has_the_same_numbers(name):
     start = small_model()[0].get_weights()
     plain, compiled = plainly_trained(name), trained(MAKERS[name](), jit_compile=True)
@@ -299,6 +300,7 @@ def goes_on_alike(again, model, x, y):
 
 
 @pytest.mark.parametrize("name", ["lamb", "NezhaLAMB", "AdamWeightDecay"])
+@pytest.mark.slow
 def test_training_goes_on_after_saving(name, tmp_path):
     model, x, y = small_model()
     model.compile(MAKERS[name](), "mse")
@@ -312,6 +314,7 @@ def test_training_goes_on_after_saving(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["lamb", "AdamWeightDecay"])
+@pytest.mark.slow
 def test_training_goes_on_from_a_checkpoint(name, tmp_path):
     models = []
     for _ in range(2):

@@ -71,6 +71,7 @@ def test_clone(case):
     assert_equal(clone(x), expected)
 
 
+@pytest.mark.slow
 def test_predict(case):
     _, model, x, expected = case
     # 0.02: bfloat16 rounds differently where the graph is fused.

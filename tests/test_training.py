@@ -19,6 +19,7 @@ def classifier(**options):
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16", "bfloat16"])
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_one_step_changes_every_variable(dtype, jit_compile):
     model = classifier(dtype=dtype)
     # Adam's second decay, 0.999, is 1 in bfloat16: weights kept in it are trained by other means.

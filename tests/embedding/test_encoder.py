@@ -56,6 +56,7 @@ def expected(model, text: str, pooling: str, normalize: bool) -> np.ndarray:
 @pytest.mark.parametrize(
     "pooling, normalize", [*((name, True) for name in POOLINGS), ("pooler", False), ("mean", False)]
 )
+@pytest.mark.slow
 def test_vectors_are_those_of_a_plain_computation(model, pooling, normalize):
     encoder = TextEncoder(model, TOKENIZER, pooling, normalize=normalize)
     vectors = encoder.encode(TEXTS[:8])

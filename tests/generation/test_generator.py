@@ -49,6 +49,7 @@ def test_nothing_to_generate(chinese):
 
 
 @pytest.mark.parametrize("options", [{}, {"do_sample": True, "seed": 4}])
+@pytest.mark.slow
 def test_a_stream_is_the_text_in_pieces(chinese, options):
     model, tokenizer = chinese
     whole = generate(model, tokenizer, ["今天很好"], max_new_tokens=9, **options)[0]

@@ -89,6 +89,7 @@ def test_a_model_s_samples_have_its_probabilities():
         assert text.score == pytest.approx(of_model[text.token_ids[0]], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_samples_of_a_text_do_not_depend_on_the_others():
     generator = TextGenerator(tiny(), Ids(), do_sample=True, seed=3, max_new_tokens=6)
     texts = prompts(6)

@@ -88,6 +88,7 @@ def test_greedy_takes_the_likeliest_token(small):
         written.append(token)
 
 
+@pytest.mark.slow
 def test_more_beams_never_score_less():
     model, texts = tiny(), prompts(6)
     scores = []
@@ -100,6 +101,7 @@ def test_more_beams_never_score_less():
 
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}])
+@pytest.mark.slow
 def test_texts_do_not_depend_on_their_batch(options):
     """Nor on rows that end early and are taken out of it."""
     model, texts = tiny(), prompts(9)

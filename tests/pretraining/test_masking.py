@@ -138,6 +138,7 @@ def test_rows_are_masked_independently():
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.slow
 def test_compiled_and_in_tf_data_the_masks_are_the_same(mode):
     data = batch(16)
     table = synonym_table({(n, n + 1): [(n + 2, n + 3)] for n in range(LOW, HIGH)})
@@ -428,6 +429,7 @@ def google_rows(folder, language, length):
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize("mode", ["plain", "whole_word"])
+@pytest.mark.slow
 def test_the_rates_of_googles_program(shared, mode, language):
     folder = shared / "golden" / "google"
     recorded = json.loads((folder / "masking" / "masking_stats.json").read_text("utf-8"))

@@ -69,12 +69,14 @@ def test_equals_the_tokenizer(layer):
 
 @settings(max_examples=40)
 @given(texts=st.lists(NASTY, min_size=1, max_size=20))
+@pytest.mark.slow
 def test_any_text(layer, texts):
     assert as_lists(layer(tf.constant(texts))) == expected(layer.tokenizer, texts)
 
 
 @pytest.mark.parametrize("max_length", [4, 5, 12, 64])
 @pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.slow
 def test_pairs_and_lengths(files, max_length, side):
     tokenizer = ByteLevelBPETokenizer(*files, padding_side=side)
     layer = tokenizer.as_layer(max_length, return_attention_mask=True)

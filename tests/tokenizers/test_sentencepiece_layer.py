@@ -44,11 +44,13 @@ def test_the_ids_of_the_python_call(tokenizer):
     check(tokenizer.as_layer(return_attention_mask=True), tokenizer, TEXTS)
 
 
+@pytest.mark.slow
 def test_pairs(tokenizer):
     check(tokenizer.as_layer(return_attention_mask=True), tokenizer, TEXTS, TEXTS[::-1])
 
 
 @pytest.mark.parametrize("pairs", [None, TEXTS[::-1]], ids=["one", "pairs"])
+@pytest.mark.slow
 def test_max_length(tokenizer, pairs):
     layer = tokenizer.as_layer(max_length=9, return_attention_mask=True)
     check(layer, tokenizer, TEXTS, pairs, max_length=9, padding="max_length")
@@ -64,6 +66,7 @@ def test_max_length(tokenizer, pairs):
         {"remove_space": False, "do_lower_case": False},
     ],
 )
+@pytest.mark.slow
 def test_options(options):
     if "keep_tokens" in options:
         options = {**options, "keep_tokens": [0, 1, *options["keep_tokens"]]}
@@ -85,6 +88,7 @@ def test_invalid_utf8_is_left_out(tokenizer):
     np.testing.assert_array_equal(token_ids, tokenizer(texts)["token_ids"])
 
 
+@pytest.mark.slow
 def test_in_tf_data(tokenizer):
     data = tf.data.Dataset.from_tensor_slices([text.encode() for text in TEXTS]).batch(5)
     rows = [batch[0] for batch in data.map(tokenizer.as_layer(max_length=12))]
