@@ -107,13 +107,15 @@ def serializable(cls):
 
 
 def variable_path(variable) -> str:
-    """The variable's full path, such as ``Embedding-Norm/gamma``, on every stack and replica.
+    """The variable's full path, ``Embedding-Norm/gamma``, on every stack and replica."""
+    # Keras 3 keeps it in `path`; Keras 2 in `name`. Copies of mirrored ones end in /replica_1.
+    return re.sub(r"/replica_\d+$", "", getattr(variable, "path", variable.name.split(":")[0]))
 
-    Keras 3 keeps it in ``path`` (``name`` is only the last part); Keras 2 in ``name`` with ``:0``.
-    The copies of a mirrored variable have ``/replica_1`` and so on behind it.
-    """
-    path = getattr(variable, "path", None) or variable.name.split(":")[0]
-    return re.sub(r"/replica_\d+$", "", path)
+
+def tensorflow_variable(variable) -> tf.Variable:
+    """TensorFlow's own variable in one of Keras 3, or in one of Keras 2 that casts itself."""
+    inner = variable.value if IS_KERAS3 and isinstance(variable, keras.Variable) else variable
+    return getattr(inner, "_variable", inner)
 
 
 def dtype_policy(dtype):

@@ -19,7 +19,6 @@ from kerasbert.embedding.prefetch import prefetch
 from kerasbert.embedding.windows import INPUTS, Padding, Window, make_window, read_windows, tokenize
 from kerasbert.layers import PositionEmbedding
 from kerasbert.layers.embeddings import Embedding
-from kerasbert.layers.padded_positions import PaddedPositionEmbedding
 from kerasbert.tokenizers.checking import check_vocabulary
 from kerasbert.tokenizers.inputs import as_list
 
@@ -271,12 +270,7 @@ def _pad_id(model: keras.Model, tokenizer) -> int:
 def _max_length(model: keras.Model, tokenizer, wanted: int | None, width: int | None) -> int | None:
     """The most tokens of a text: the caller's word within what the model can take."""
     limits = [width] if width else []
-    for layer in model.layers:
-        if isinstance(layer, PositionEmbedding):
-            rows = layer.input_dim
-            if isinstance(layer, PaddedPositionEmbedding):
-                rows -= layer.pad_token_id + 1
-            limits.append(rows**2 if layer.hierarchical else rows)
+    limits += [layer.longest for layer in model.layers if isinstance(layer, PositionEmbedding)]
     limit = min(limits, default=None)
     least = tokenizer.template.count(False) + 1
     if wanted is None:

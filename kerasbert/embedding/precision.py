@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kerasbert.backend import keras, tf
+from kerasbert.backend import keras, tensorflow_variable, tf
 from kerasbert.layers import skip_initialization
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -59,7 +59,7 @@ class _Sharing:
 
     def __init__(self, model: keras.Model):
         self.model = model
-        self.left = [_variable(weight) for weight in model.weights]
+        self.left = [tensorflow_variable(weight) for weight in model.weights]
 
     def __call__(self, next_creator, **kwargs):
         for place, variable in enumerate(self.left):
@@ -71,19 +71,13 @@ class _Sharing:
         """Whether every weight is the same variable as its counterpart."""
         ours, theirs = self.model.weights, twin.weights
         return len(ours) == len(theirs) and all(
-            _variable(one) is _variable(other) for one, other in zip(ours, theirs)
+            tensorflow_variable(one) is tensorflow_variable(other)
+            for one, other in zip(ours, theirs)
         )
 
 
 def _last_part(name: str | None) -> str:
     return (name or "").split(":")[0].rsplit("/", 1)[-1]
-
-
-def _variable(weight) -> tf.Variable:
-    """TensorFlow's variable in Keras' own; of Keras 2 in the one that casts itself."""
-    if isinstance(weight, keras.Variable if hasattr(keras, "Variable") else ()):
-        return weight.value
-    return getattr(weight, "_variable", weight)
 
 
 def _with_policy(config: Any, policy: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kerasbert.backend import keras
-from kerasbert.layers import AttentionMask, Embedding
+from kerasbert.layers import AttentionMask, Embedding, PositionEmbedding
 
 # The last layers of the heads that score the vocabulary.
 HEADS = (
@@ -101,7 +101,7 @@ def take_apart(model) -> Parts:
             f"The scores of {model.name!r} depend on inputs that generation does not know: "
             f"{', '.join(others)}."
         ) from error
-    limits = [layer.longest for layer in scores.layers if getattr(layer, "longest", None)]
+    limits = [x.longest for x in scores.layers if isinstance(x, PositionEmbedding)]
     return Parts(
         model=scores,
         application=application,

@@ -184,9 +184,9 @@ class PositionEmbedding(keras.layers.Layer):
         return inputs + tf.cast(rows, inputs.dtype)
 
     @property
-    def longest(self) -> int | None:
-        """The most tokens that the layer can tell apart; None for any number."""
-        return None if self.hierarchical else self.input_dim
+    def longest(self) -> int:
+        """The most tokens that the layer can tell apart."""
+        return self.input_dim**2 if self.hierarchical else self.input_dim
 
     def compute_output_shape(self, input_shape, *_):
         return tuple(input_shape)

@@ -9,6 +9,7 @@ positions) ask :func:`current` for it. All other layers treat every token alike 
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,7 @@ def weight(layer, variable) -> tf.Tensor:
     return reading.weight(layer, lambda: tf.cast(variable, dtype))
 
 
-class Pass:
+class Pass(abc.ABC):
     """One pass over tokens. Layers are told apart by the order in which they ask.
 
     Attributes:
@@ -61,6 +62,7 @@ class Pass:
         finally:
             _active.reading = before
 
+    @abc.abstractmethod
     def remember(self, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """All keys and values that this pass's queries may see, given those of its tokens.
 
@@ -68,11 +70,10 @@ class Pass:
             key: (batch, heads, tokens, key size).
             value: (batch, heads, tokens, head size).
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def once(self, make: Callable[[], tuple[tf.Tensor, ...]]) -> tuple[tf.Tensor, ...]:
         """What ``make`` gave for the prompt: tensors that do not change from token to token."""
-        raise NotImplementedError
 
     def weight(self, layer, make: Callable[[], tf.Tensor]) -> tf.Tensor:
         """A layer's matrix in the dtype that it computes in, cast once and not for each token."""

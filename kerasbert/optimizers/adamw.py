@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kerasbert.backend import IS_KERAS3, keras, serializable, tf, variable_path
+from kerasbert.backend import (
+    IS_KERAS3,
+    keras,
+    serializable,
+    tensorflow_variable,
+    tf,
+    variable_path,
+)
 
 
 @serializable
@@ -80,13 +87,13 @@ class AdamW(keras.optimizers.AdamW):
         rate = tf.cast(self.learning_rate if learning_rate is None else learning_rate, dtype)
         # Converted because the gradient of a lookup is sparse.
         gradient = tf.cast(tf.convert_to_tensor(gradient), dtype)
-        handle = _handle(variable)
+        handle = tensorflow_variable(variable).handle
         if self._decays_in_update(variable) and self._use_weight_decay(variable):
             self._decay(handle, gradient, rate)
         tf.raw_ops.ResourceApplyAdam(
             var=handle,
-            m=_handle(self._momentums[index]),
-            v=_handle(self._velocities[index]),
+            m=tensorflow_variable(self._momentums[index]).handle,
+            v=tensorflow_variable(self._velocities[index]).handle,
             beta1_power=tf.pow(beta_1, step),
             beta2_power=tf.pow(beta_2, step),
             lr=rate,
@@ -99,10 +106,3 @@ class AdamW(keras.optimizers.AdamW):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "no_decay": list(self.no_decay)}
-
-
-def _handle(variable) -> tf.Tensor:
-    """The resource of a variable of TensorFlow or of Keras 3."""
-    if IS_KERAS3 and isinstance(variable, keras.Variable):
-        variable = variable.value
-    return variable.handle

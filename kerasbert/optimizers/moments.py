@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kerasbert.backend import IS_KERAS3, keras, tf, variable_path
+from kerasbert.backend import IS_KERAS3, keras, tensorflow_variable, tf, variable_path
 
 # Google's patterns, and the last parts of the paths of kerasbert's normalisation layers.
 NO_DECAY = ("LayerNorm", "layer_norm", "bias", "beta", "gamma")
@@ -82,7 +82,7 @@ class DecayInUpdate(keras.optimizers.Adam):
             else self._index_dict[self._var_key(variable)]
         )
         path = variable_path(variable)
-        variable = _tensorflow_variable(variable)
+        variable = tensorflow_variable(variable)
         dtype = variable.dtype if variable.dtype.size >= 4 else tf.float32
         rate = tf.cast(self.learning_rate if learning_rate is None else learning_rate, dtype)
         gradient = tf.cast(tf.convert_to_tensor(gradient), dtype)
@@ -97,7 +97,7 @@ class DecayInUpdate(keras.optimizers.Adam):
 
     def _follow(self, moment, target: tf.Tensor, beta: float) -> tf.Tensor:
         """Moves a moment towards its target and returns it, corrected if asked for."""
-        moment = _tensorflow_variable(moment)
+        moment = tensorflow_variable(moment)
         value = beta * tf.cast(tf.convert_to_tensor(moment), target.dtype) + (1 - beta) * target
         moment.assign(tf.cast(value, moment.dtype))
         if not self.bias_correction:
@@ -138,8 +138,3 @@ def patterns(argument: str, expressions: Sequence[str] | None) -> tuple[str, ...
 def found(expressions: Sequence[str], path: str) -> bool:
     """Whether one of the regular expressions is found in a path."""
     return any(re.search(expression, path) for expression in expressions)
-
-
-def _tensorflow_variable(variable) -> tf.Variable:
-    """The variable of TensorFlow within one of Keras 3."""
-    return variable.value if IS_KERAS3 and isinstance(variable, keras.Variable) else variable

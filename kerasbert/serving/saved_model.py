@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import kerasbert
-from kerasbert.backend import keras, tf
+from kerasbert.backend import keras, tensorflow_variable, tf
 from kerasbert.serving import signatures as made
 from kerasbert.tokenizers.base import BaseTokenizer
 
@@ -123,16 +123,9 @@ class _Module(tf.Module):
 
     def __init__(self, model: keras.Model, functions: Mapping[str, tf.function]):
         super().__init__()
-        self.weights = [_plain_variable(weight) for weight in model.weights]
+        self.weights = [tensorflow_variable(weight) for weight in model.weights]
         for name, function in functions.items():
             setattr(self, name, function)
-
-
-def _plain_variable(weight) -> tf.Variable:
-    """TensorFlow's variable inside Keras' own, or inside the one that casts itself in Keras 2."""
-    if not isinstance(weight, tf.Variable):
-        weight = weight.value
-    return getattr(weight, "_variable", weight)
 
 
 def _version_folder(folder: Path, version: int | None) -> Path:

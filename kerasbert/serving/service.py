@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasbert.embedding.search import search
 from kerasbert.serving.batching import Batcher
 from kerasbert.serving.errors import RequestError, busy
 from kerasbert.serving.limits import Limits
@@ -120,17 +121,15 @@ class TextService:
         else:
             both = await self.encode([*queries, *candidates])
             vectors, others = both[: len(queries)], both[len(queries) :]
-        count = len(candidates) if top_k is None else min(top_k, len(candidates))
-        found = []
-        for scores in vectors @ others.T:
-            best = np.argpartition(-scores, count - 1)[:count]
-            best = best[np.lexsort((best, -scores[best]))]
-            found.append(
-                [
-                    {"index": int(at), "text": candidates[at], "score": round(float(scores[at]), 6)}
-                    for at in best
-                ]
-            )
+        count = len(candidates) if top_k is None else top_k
+        all_scores, all_places = search(vectors, others, count, normalized=True)
+        found = [
+            [
+                {"index": int(at), "text": candidates[at], "score": round(float(score), 6)}
+                for score, at in zip(scores, places)
+            ]
+            for scores, places in zip(all_scores, all_places)
+        ]
         return found
 
     async def generate(self, texts: Sequence[str], options: Mapping[str, Any]) -> list:
