@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 # The blocks that the original code splits around: Chinese characters only, no kana, no Hangul.
-_CJK_RANGES = (
+CJK_RANGES = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
     (0x20000, 0x2A6DF),
@@ -48,7 +48,7 @@ CASED_RULES, UNCASED_RULES = Rules(), Rules(lower=True, strip_accents=True)
 def is_cjk(char: str) -> bool:
     """Whether ``char`` is a Chinese character, a word of its own."""
     code = ord(char)
-    return any(first <= code <= last for first, last in _CJK_RANGES)
+    return any(first <= code <= last for first, last in CJK_RANGES)
 
 
 def is_dropped(char: str) -> bool:
