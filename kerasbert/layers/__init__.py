@@ -8,6 +8,7 @@ from kerasbert.layers.dense import Dense
 from kerasbert.layers.dropout import Dropout
 from kerasbert.layers.embeddings import Embedding, PositionEmbedding
 from kerasbert.layers.feed_forward import FeedForward
+from kerasbert.layers.gather import GatherPositions
 from kerasbert.layers.heads import Activation, Bias, FirstToken
 from kerasbert.layers.initializers import TruncatedNormal, skip_initialization
 from kerasbert.layers.masks import AttentionMask
@@ -38,6 +39,7 @@ __all__ = [
     "FactorizedEmbedding",
     "FeedForward",
     "FirstToken",
+    "GatherPositions",
     "LastToken",
     "LayerNormalization",
     "MultiHeadCrossAttention",

@@ -49,6 +49,8 @@ class Transformer:
 
     Attributes:
         model: the ``keras.Model``, after :meth:`build`.
+        hidden_states: what :meth:`apply_heads` was given: the symbolic (batch, length, hidden_size)
+            behind the last block.
         layers: every layer by its unprefixed name.
         files: what the factory found: paths of the config, the vocabulary, the tensors.
     """
@@ -99,6 +101,7 @@ class Transformer:
         self.inputs: list = []
         self.outputs: list = []
         self.model: keras.Model | None = None
+        self.hidden_states = None
         self.files = CheckpointFiles()
         self._named_inputs: dict[str, Any] = {}
         self._attention_bias = None
@@ -163,6 +166,7 @@ class Transformer:
         x = self.apply_embeddings()
         for index in range(self.config.num_hidden_layers):
             x = self.apply_block(x, index)
+        self.hidden_states = x
         self.outputs = self.apply_heads(x)
         inputs, outputs = (x[0] if len(x) == 1 else x for x in (self.inputs, self.outputs))
         self.model = keras.Model(inputs, outputs, name=self.name)

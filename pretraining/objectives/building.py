@@ -1,0 +1,124 @@
+"""Models for training: any family with an MLM head, whose head sees the chosen positions only."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kerasbert import build_transformer_model
+from kerasbert.backend import keras
+from kerasbert.layers import GatherPositions
+from kerasbert.models.bert import BERT
+from kerasbert.models.transformer import Transformer
+from kerasbert.models.xlnet import XLNet
+from pretraining.objectives.base import CorpusFacts
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSource:
+    """Where the model comes from; see :func:`kerasbert.build_transformer_model`.
+
+    Attributes:
+        config: path or dict of the configuration, or None where the checkpoint has it.
+        checkpoint: to go on from, or None for random weights.
+        model: the family; None infers it.
+        dtype: dtype policy.
+        recompute: whether to save memory by computing twice.
+        options: further arguments.
+    """
+
+    config: str | os.PathLike | Mapping[str, Any] | None = None
+    checkpoint: str | os.PathLike | Mapping[str, Any] | None = None
+    model: str | None = None
+    dtype: Any = None
+    recompute: bool = False
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def build(self, corpus: CorpusFacts, **fixed) -> Transformer:
+        """Builds the transformer for a corpus.
+
+        Args:
+            corpus: gives the length, and must fit the vocabulary.
+            **fixed: what the objective decides, such as the heads.
+
+        Raises:
+            ValueError: for a family without an MLM head, an option that is not free, or a
+                vocabulary that is not the corpus's.
+        """
+        fixed = {"sequence_length": corpus.max_length, **fixed}
+        taken = sorted(fixed.keys() & self.options.keys())
+        if taken:
+            raise ValueError(
+                f"{', '.join(taken)} is decided by the objective and the corpus: leave it out of "
+                "the model's options."
+            )
+        transformer = build_transformer_model(
+            self.config,
+            self.checkpoint,
+            **{"model": self.model, "dtype": self.dtype, "recompute": self.recompute},
+            **{**self.options, **fixed},
+            return_keras_model=False,
+        )
+        if not isinstance(transformer, BERT) or isinstance(transformer, XLNet):
+            raise ValueError(
+                f"models of the family {transformer.family!r} cannot be trained here: XLNet and T5 "
+                "learn from other objectives than masked or next tokens of one network. Take a "
+                "model such as bert, roberta, albert, nezha, roformer or electra."
+            )
+        _check_vocabulary(corpus, transformer)
+        return transformer
+
+
+def _check_vocabulary(corpus: CorpusFacts, transformer: Transformer) -> None:
+    config, pad = transformer.config, corpus.special_ids["pad"]
+    if config.vocab_size != corpus.vocab_size:
+        raise ValueError(
+            f"the corpus was made with a vocabulary of {corpus.vocab_size} tokens, but the model "
+            f"has {config.vocab_size}. Prepare the corpus with the vocabulary of the model, or "
+            "give a config with this vocab_size."
+        )
+    if config.pad_token_id != pad:
+        raise ValueError(
+            f"padding of the corpus has id {pad}, but that of the model "
+            f"{config.pad_token_id}: set pad_token_id in the config, or use the right vocabulary."
+        )
+
+
+def chosen_inputs(transformer: Transformer, width: int) -> tuple[keras.KerasTensor, list]:
+    """The input of positions, and the outputs of the last head at these alone.
+
+    Args:
+        transformer: built, its last output that of a head over every token.
+        width: number of positions of a row.
+
+    Returns:
+        The input int32 (batch, width), and the head's output (batch, width, ...), by the very
+        layers of the transformer.
+    """
+    positions = keras.Input((width,), dtype="int32", name=f"{transformer.prefix}Input-Positions")
+    gathered = GatherPositions(
+        name=f"{transformer.prefix}Gather-Positions", dtype=transformer.dtype_policy
+    )(transformer.hidden_states, positions)
+    return positions, transformer.apply_heads(gathered)[-1]
+
+
+def training_model(transformer: Transformer, width: int, pooled: bool = False) -> keras.Model:
+    """The model of a step: inputs of the transformer and positions, to logits of these.
+
+    Args:
+        transformer: built with an MLM head.
+        width: number of positions of a row.
+        pooled: whether its first output, (batch, ...), is an output here as well, before the
+            logits (batch, width, vocab_size).
+    """
+    positions, logits = chosen_inputs(transformer, width)
+    outputs = [transformer.outputs[0], logits] if pooled else logits
+    return keras.Model([*transformer.inputs, positions], outputs, name=transformer.name)
+
+
+def arguments(transformer: Transformer, token_ids, segment_ids, *others) -> Sequence:
+    """The arguments of a training model: segments only where it reads them."""
+    segments = [segment_ids] if transformer.reads_segments else []
+    return [token_ids, *segments, *others]
