@@ -17,7 +17,7 @@ TINY = {
 
 def plain(layer, inputs, seed):
     """The layer's result without checkpointing, with the dropout masks that a seed gives."""
-    with recompute._fixed_seeds(seed):
+    with recompute.seeded(seed):
         if isinstance(layer, FeedForward):
             return layer._transform(inputs, training=True)
         return layer._attend(inputs, None, None, None, training=True)

@@ -51,5 +51,8 @@ class Dropout(keras.layers.Layer):
 def random_uint16(shape: tf.Tensor) -> tf.Tensor:
     """Uniform 16-bit integers, two out of every 32 random bits."""
     count = tf.reduce_prod(shape)
-    pairs = tf.random.stateless_uniform([(count + 1) // 2], draw_seed(), None, None, tf.uint32)
+    # Named, or XLA takes another generator, which also takes many times as long on CPU.
+    pairs = tf.random.stateless_uniform(
+        [(count + 1) // 2], draw_seed(), None, None, tf.uint32, alg="philox"
+    )
     return tf.reshape(tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:count], shape)

@@ -41,7 +41,7 @@ class RecomputableLayer(keras.layers.Layer):
             arguments = [None] * len(tensors)
             for index, tensor in zip(present, given):
                 arguments[index] = tensor
-            with _fixed_seeds(seed):
+            with seeded(seed):
                 return function(*arguments, training=training)
 
         return tf.recompute_grad(run)(*(tensors[index] for index in present))
@@ -51,19 +51,59 @@ class RecomputableLayer(keras.layers.Layer):
 
 
 def draw_seed() -> tf.Tensor:
-    """Two int32 numbers for a stateless generator: new ones, or those of a recomputed layer."""
-    if getattr(_seeds, "base", None) is None:
+    """Two int32 numbers for a stateless generator: new ones, or the next inside `seeded`.
+
+    Draw with ``alg="philox"``: the default is another generator in code that XLA compiles.
+
+    Raises:
+        RuntimeError: in a ``tf.function`` that is called inside `seeded` but does not enter it.
+    """
+    stream = getattr(_seeds, "stream", None)
+    if stream is None:
         return tf.random.uniform([2], tf.int32.min, tf.int32.max, tf.int32)
-    _seeds.count += 1
-    return _seeds.base + tf.constant([0, _seeds.count])
+    if stream.eager and not tf.executing_eagerly():
+        raise RuntimeError(
+            "seeded(seed) was entered outside of the tf.function that draws: every call would "
+            "repeat the first seed. Pass the seed as an argument and enter seeded(seed) inside."
+        )
+    stream.count += 1
+    return stream.key + tf.constant([0, stream.count])
+
+
+class _Stream:
+    """What `draw_seed` gives within one `seeded`."""
+
+    def __init__(self, seed: tf.Tensor):
+        # Hashed, so that neighbouring seeds, and a layer within a layer, share no masks.
+        self.key = tf.random.stateless_uniform([2], seed, None, None, tf.int32, alg="philox")
+        self.count = 0
+        self.eager = tf.executing_eagerly()
 
 
 @contextlib.contextmanager
-def _fixed_seeds(seed: tf.Tensor) -> Iterator[None]:
-    """Makes :func:`draw_seed` a function of ``seed``, in the order of its calls."""
-    before = getattr(_seeds, "base", None), getattr(_seeds, "count", 0)
-    _seeds.base, _seeds.count = seed, 0
+def seeded(seed: tf.Tensor) -> Iterator[None]:
+    """Makes every :func:`draw_seed` inside a function of ``seed`` and of how many came before.
+
+    Dropout of this package, recomputed layers included, then repeats exactly: eagerly, in
+    ``tf.function``, under XLA and on every stack. Contexts nest. Enter it where the randomness is
+    used, that is inside ``tf.function``, ``strategy.run`` and the bodies of loops, with a seed
+    that differs between steps, replicas and iterations.
+
+    Args:
+        seed: int32 of shape (2,); neighbouring seeds are as good as others.
+
+    Raises:
+        ValueError: for a seed of another shape or dtype.
+    """
+    seed = tf.convert_to_tensor(seed)
+    if seed.shape != (2,) or not seed.dtype.is_integer:
+        raise ValueError(
+            "seed must be an integer tensor of shape (2,). "
+            f"Received: shape {tuple(seed.shape)}, {seed.dtype.name}"
+        )
+    before = getattr(_seeds, "stream", None)
+    _seeds.stream = _Stream(seed)
     try:
         yield
     finally:
-        _seeds.base, _seeds.count = before
+        _seeds.stream = before
