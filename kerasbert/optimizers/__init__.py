@@ -2,6 +2,7 @@
 
 from kerasbert.optimizers.adam_weight_decay import AdamWeightDecay
 from kerasbert.optimizers.adamw import AdamW
+from kerasbert.optimizers.applying import apply_reduced_gradients, create_state
 from kerasbert.optimizers.lamb import LAMB, NezhaLAMB, lamb
 from kerasbert.optimizers.moments import NO_DECAY
 from kerasbert.optimizers.schedules import (
@@ -20,6 +21,8 @@ __all__ = [
     "PiecewiseLinear",
     "WarmupCosineDecay",
     "WarmupPolynomialDecay",
+    "apply_reduced_gradients",
+    "create_state",
     "lamb",
     "warmup_linear_decay",
 ]
