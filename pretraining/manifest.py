@@ -1,0 +1,110 @@
+"""What a corpus says of itself, and what a run that goes on must have in common with its start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import kerasbert
+from kerasbert.tokenizers.vocabulary import write_whole
+from pretraining.preparing import Finished
+from pretraining.records import FORMAT, MANIFEST
+from pretraining.sequences import Recipe, special_ids
+
+_LIBRARIES = ("numpy", "tensorflow", "keras", "sentencepiece", "tokenizers", "zstandard")
+
+
+def describe(
+    recipe: Recipe,
+    segmenter: str,
+    inputs: list[Path],
+    shards: int,
+    chunk_bytes: int,
+    deduplicate: bool,
+) -> dict[str, Any]:
+    """All that decides on the content of the shards, as JSON."""
+    settings: dict[str, Any] = {
+        name: getattr(recipe, name)
+        for name in (
+            "style",
+            "max_length",
+            "seed",
+            "documents",
+            "repeats",
+            "short_seq_prob",
+            "text_field",
+            "every_line",
+        )
+    }
+    settings.update(
+        segmenter=segmenter,
+        hmm=getattr(recipe.segment, "hmm", None),
+        segmenter_version=_version(segmenter.partition(":")[0].partition(".")[0]),
+        shards=shards,
+        chunk_bytes=chunk_bytes,
+        deduplicate=deduplicate,
+        kerasbert=kerasbert.__version__,
+        tokenizer={name: _sha256(content) for name, content in recipe.tokenizer.files().items()},
+        inputs=[{"file": str(path), "bytes": path.stat().st_size} for path in inputs],
+    )
+    return settings
+
+
+def write_manifest(
+    folder: Path, recipe: Recipe, settings: dict[str, Any], finished: Finished
+) -> None:
+    """Writes the manifest, which makes the folder a corpus.
+
+    Args:
+        folder: of the shards.
+        recipe: that made them.
+        settings: of :func:`describe`.
+        finished: the result.
+    """
+    counts = finished.counts
+    manifest = {
+        "format": FORMAT,
+        "style": recipe.style,
+        "max_length": recipe.max_length,
+        "examples": counts["examples"],
+        "tokens": counts["tokens"],
+        "vocab_size": len(recipe.tokenizer.token_dict),
+        "special_ids": special_ids(recipe.tokenizer),
+        "counts": dict(sorted(counts.items())),
+        "problems": finished.problems,
+        "settings": settings,
+        "versions": {name: version for name in _LIBRARIES if (version := _version(name))},
+        "shards": [
+            {"file": path.name, "examples": examples, **shard._asdict()}
+            for path, examples, shard in finished.shards
+        ],
+    }
+    content = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    write_whole(folder / MANIFEST, content.encode("utf-8", "surrogateescape"))
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Which settings differ, in words; empty if none does."""
+    found = []
+    for name in sorted({*before, *now}):
+        if before.get(name) == now.get(name):
+            continue
+        if isinstance(now.get(name), (list, dict)):
+            found.append(f"other {name}")
+        else:
+            found.append(f"{name} {now.get(name)!r} instead of {before.get(name)!r}")
+    return ", ".join(found)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
