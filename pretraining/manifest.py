@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from importlib import metadata
@@ -10,7 +11,7 @@ from typing import Any
 
 import kerasbert
 from kerasbert.tokenizers.vocabulary import write_whole
-from pretraining.preparing import Finished
+from pretraining.phases import Finished
 from pretraining.records import FORMAT, MANIFEST
 from pretraining.sequences import Recipe, special_ids
 
@@ -26,18 +27,10 @@ def describe(
     deduplicate: bool,
 ) -> dict[str, Any]:
     """All that decides on the content of the shards, as JSON."""
-    settings: dict[str, Any] = {
-        name: getattr(recipe, name)
-        for name in (
-            "style",
-            "max_length",
-            "seed",
-            "documents",
-            "repeats",
-            "short_seq_prob",
-            "text_field",
-            "every_line",
-        )
+    settings = {
+        field.name: getattr(recipe, field.name)
+        for field in dataclasses.fields(recipe)
+        if field.name not in ("tokenizer", "segment")
     }
     settings.update(
         segmenter=segmenter,

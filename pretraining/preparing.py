@@ -1,237 +1,215 @@
-"""The two phases of corpus preparation on one machine, each in many processes and resumable.
-
-First every chunk of the input becomes a file of records, then these files become shards. The files
-in between lie in a folder of their own and are as large as the shards unpacked: about three bytes
-for each token. A run that was interrupted finds what is done by the names of files.
-"""
+"""``prepare``: texts to a corpus on one machine, once, or in as many runs as it takes."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
+import contextlib
 import json
-import time
-from collections import Counter, deque
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-from tqdm import tqdm
-
+from kerasbert.tokenizers import BaseTokenizer, Tokenizer
 from kerasbert.tokenizers.vocabulary import write_whole
-from pretraining.documents import SeenDigests
-from pretraining.reading import Chunk, Group, read_chunks
-from pretraining.sequences import Recipe, find_digests, prepare_chunk
-from pretraining.shards import Shard, read_chunk, write_chunk, write_shard
-from pretraining.workers import Workers
+from pretraining import manifest, phases, reading
+from pretraining.packing import DOCUMENTS
+from pretraining.records import MANIFEST, STYLES, Corpus
+from pretraining.segmentation import make_segmenter
+from pretraining.sequences import Recipe, special_ids
 
-_NO_DIGESTS = np.zeros(0, np.uint64)
-_AHEAD = 4  # chunks for each worker that wait for the duplicates of one before them
-_INDEX = "index.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What the processes know.
-
-    Attributes:
-        recipe: how documents become records.
-        folder: of the files in between.
-        shards: path of each shard.
-        groups: of input files.
-        chunk_bytes: as for :func:`pretraining.reading.read_chunks`.
-        deduplicate: whether documents that occurred before are left out.
-    """
-
-    recipe: Recipe
-    folder: Path
-    shards: list[Path]
-    groups: list[Group]
-    chunk_bytes: int
-    deduplicate: bool
-
-    def chunk_path(self, group: int, number: int) -> Path:
-        """The file of a chunk."""
-        return self.folder / f"chunk-{group:06}-{number:08}"
-
-    def group_path(self, group: int) -> Path:
-        """The file that tells that a group was read to its end."""
-        return self.folder / f"group-{group:06}.json"
+UNFINISHED = "unfinished"  # folder in the output folder, of a run that is not over
+_SETTINGS = "settings.json"
+_SHARD_BYTES = 1 << 28  # of text
+_FEWEST_SHARDS = 8
 
 
-class Finished(NamedTuple):
-    """What became of the input.
+def prepare(
+    inputs: str | os.PathLike | Iterable[str | os.PathLike],
+    vocab: str | os.PathLike | BaseTokenizer,
+    output: str | os.PathLike,
+    style: str = "roberta",
+    max_length: int = 512,
+    segmenter: str = "auto",
+    *,
+    hmm: bool = True,
+    shards: int | None = None,
+    workers: int = 1,
+    seed: int = 1,
+    deduplicate: bool = False,
+    documents: str = "separated",
+    repeats: int = 1,
+    short_seq_prob: float = 0.1,
+    text_field: str = "text",
+    every_line: bool = False,
+    chunk_bytes: int | None = None,
+    progress: bool = True,
+) -> Corpus:
+    """Makes a corpus of texts, or goes on with one that was interrupted.
 
-    Attributes:
-        shards: path and number of records of each shard that has any, and what its file is.
-        counts: sums over all chunks.
-        problems: messages about files.
-    """
-
-    shards: list[tuple[Path, int, Shard]]
-    counts: Counter
-    problems: list[str]
-
-
-def run(job: Job, workers: int, progress: bool) -> Finished:
-    """Does all that is not done yet.
+    The shards depend on the arguments but not on ``workers``, to the byte.
 
     Args:
-        job: what to do; its folders exist.
-        workers: number of processes.
-        progress: whether to show bars on stderr.
+        inputs: files, folders, or patterns such as "texts/*.txt.gz"; see
+            :func:`pretraining.reading.find_inputs`. Names that end in .jsonl, .ndjson or .json hold
+            JSON lines, others text; .gz, .bz2, .xz and .zst are unpacked.
+        vocab: a tokenizer, or a vocabulary, folder or checkpoint, as for
+            ``Tokenizer.from_pretrained``.
+        output: folder, made if it is not there.
+        style: how sequences are made: one of :data:`pretraining.records.STYLES`.
+        max_length: most tokens of a sequence, special tokens counted.
+        segmenter: "auto", "rjieba", "jieba", "none" or "package.module:function".
+        hmm: whether jieba guesses words that its dictionary lacks.
+        shards: number of shards; None is one for 256 MB of text, at least 8. There are no more
+            than sequences.
+        workers: processes. Each imports TensorFlow first; 1 works in this process.
+        seed: of all that is drawn.
+        deduplicate: leave out documents that occurred before (white space does not count).
+        documents: in style "roberta", what stands between two documents in a sequence: "separated"
+            by [SEP], "joined" by nothing, or "apart", that is never in one sequence.
+        repeats: how often documents are gone through, paired otherwise each time ("bert", "albert",
+            "simbert").
+        short_seq_prob: share of documents that are cut into shorter sequences ("bert", "albert").
+        text_field: of the objects in JSON lines.
+        every_line: whether each line of a text is a document.
+        chunk_bytes: of text that is prepared at once; None is a 256th of the input, from 256 KB to
+            4 MB. Memory grows with it, and each chunk has one short sequence at its end.
+        progress: whether to show progress bars.
+
+    Returns:
+        The corpus.
 
     Raises:
-        RuntimeError: a process failed.
-        ValueError: there is no record at all.
+        FileNotFoundError: there is no input or no vocabulary.
+        ImportError: a segmenter or zstandard is not installed.
+        TypeError: the tokenizer cannot be saved beside the shards.
+        ValueError: an argument is wrong, nothing came of the input, or the folder holds something
+            else.
+        RuntimeError: a process died.
     """
-    with Workers(workers, job) as pool:
-        _make_chunks(job, pool, progress)
-        counts, problems = _index(job)
-        records = counts["examples"]
-        if not records:
-            found = "; ".join([*problems, *(f"{name}: {n}" for name, n in counts.items() if n)])
-            raise ValueError(f"no sequence came of the input ({found or 'nothing in it'}).")
-        shards = [
-            # the first ones have one record more
-            (path, records // len(job.shards) + (number < records % len(job.shards)))
-            for number, path in enumerate(job.shards)
-        ]
-        shards = [(path, size) for path, size in shards if size]
-        bar = tqdm(total=len(shards), unit="shard", desc="sharding", disable=not progress)
-        written = {}
-        with bar:
-            tasks = ((number, (number,)) for number in range(len(shards)))
-            for number, shard in pool.run(_write_shard, tasks):
-                written[number] = shard
-                bar.update()
-    return Finished(
-        [(path, size, written[number]) for number, (path, size) in enumerate(shards)],
-        counts,
-        problems,
+    check(style, max_length, shards, workers, documents, repeats, short_seq_prob, chunk_bytes)
+    folder = Path(output).expanduser()
+    paths = reading.find_inputs(inputs)
+    inside = next((path for path in paths if folder.resolve() in path.resolve().parents), None)
+    if inside is not None:
+        raise ValueError(f"the input {inside} lies in the output folder {folder}: give another.")
+    recipe, segmenter = make_recipe(
+        vocab,
+        segmenter,
+        hmm,
+        style=style,
+        max_length=max_length,
+        seed=seed,
+        documents=documents,
+        repeats=repeats,
+        short_seq_prob=short_seq_prob,
+        text_field=text_field,
+        every_line=every_line,
     )
+    chunk_bytes = chunk_bytes or reading.choose_chunk_bytes(paths)
+    shards = shards or choose_shards(paths)
+    settings = manifest.describe(recipe, segmenter, paths, shards, chunk_bytes, deduplicate)
+    unfinished = folder / UNFINISHED
+    if (folder / MANIFEST).exists():
+        corpus = Corpus.open(folder)
+        _refuse(folder, manifest.differences(corpus.manifest["settings"], settings))
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed at its very end
+        return corpus
+    unfinished.mkdir(parents=True, exist_ok=True)
+    with _locked(unfinished / "lock", folder):
+        _begin(unfinished / _SETTINGS, folder, {**settings, "modified": _modified(paths)})
+        job = phases.Job(
+            recipe,
+            unfinished,
+            [folder / f"corpus-{at:05}-of-{shards:05}.tfrecord.gz" for at in range(shards)],
+            reading.make_groups(paths, chunk_bytes),
+            chunk_bytes,
+            deduplicate,
+        )
+        finished = phases.run(job, workers, progress)
+        recipe.tokenizer.save(folder)
+        manifest.write_manifest(folder, recipe, settings, finished)
+    shutil.rmtree(unfinished)
+    return Corpus.open(folder)
 
 
-def _make_chunks(job: Job, workers: Workers, progress: bool) -> None:
-    size = sum(path.stat().st_size for group in job.groups for path in group.paths)
-    bar = tqdm(total=size, unit="B", unit_scale=True, desc="reading", disable=not progress)
-    began, characters = time.monotonic(), 0
-    with bar:
-        chunks = _steps(job, bar)
-        if job.deduplicate:
-            made = _make_without_duplicates(job, workers, chunks)
-        else:
-            tasks = (
-                (chunk.read, (chunk, None, _NO_DIGESTS)) for _, chunk in chunks if chunk is not None
-            )
-            made = workers.run(_make, tasks)
-        for read, more in made:
-            characters += more
-            rate = characters / (time.monotonic() - began)
-            bar.set_postfix_str(f"{rate / 1e6:.2f}M characters/s", refresh=False)
-            bar.update(read)
+def make_recipe(
+    vocab: str | os.PathLike | BaseTokenizer, segmenter: str, hmm: bool, **settings
+) -> tuple[Recipe, str]:
+    """The recipe of arguments of :func:`prepare`, and the segmenter's name without "auto"."""
+    tokenizer = vocab if isinstance(vocab, BaseTokenizer) else Tokenizer.from_pretrained(vocab)
+    special_ids(tokenizer)
+    segment, name = make_segmenter(segmenter, hmm)
+    return Recipe(tokenizer, segment, **settings), name
 
 
-def _steps(job: Job, bar: tqdm) -> Iterator[tuple[Path, Chunk | None]]:
-    """The file of each chunk in order, and the chunk, or None where the file is there."""
-    for group in job.groups:
-        about = job.group_path(group.number)
-        if about.exists():
-            count = json.loads(about.read_text())["chunks"]
-            paths = [job.chunk_path(group.number, number) for number in range(count)]
-            if all(path.exists() for path in paths):
-                bar.update(sum(path.stat().st_size for path in group.paths))
-                yield from ((path, None) for path in paths)
-                continue
-        problems: list[str] = []
-        count = 0
-        for chunk in read_chunks(group, job.chunk_bytes, problems):
-            path = job.chunk_path(group.number, chunk.number)
-            count += 1
-            if path.exists():
-                bar.update(chunk.read)
-                yield path, None
-            else:
-                yield path, chunk
-        write_whole(about, json.dumps({"chunks": count, "problems": problems}).encode())
+def choose_shards(paths: list[Path]) -> int:
+    """A number of shards for these files."""
+    return max(_FEWEST_SHARDS, -(-reading.text_bytes(paths) // _SHARD_BYTES))
 
 
-def _make_without_duplicates(
-    job: Job, workers: Workers, steps: Iterator[tuple[Path, Chunk | None]]
-) -> Iterator[tuple[int, int]]:
-    """As ``workers.run(_make, ...)``; which of equal documents stays is decided in their order."""
-    seen = SeenDigests()
-    found: dict[int, np.ndarray] = {}  # by number of the step: hashes, when they are known
-    waiting: dict[int, Chunk] = {}  # chunks whose duplicates are not known yet
-    ready: deque[tuple[Chunk, np.ndarray, np.ndarray]] = deque()
-    numbered, is_over, decided = enumerate(steps), False, 0
-    while True:
-        while workers.idle:
-            if ready:
-                chunk, keep, digests = ready.popleft()
-                workers.submit(chunk.read, _make, chunk, keep, digests)
-            elif is_over or len(waiting) >= _AHEAD * workers.count:
-                break
-            else:
-                number, (path, chunk) = next(numbered, (None, (None, None)))
-                if number is None:
-                    is_over = True
-                elif chunk is None:
-                    found[number] = read_chunk(path).digests
-                else:
-                    waiting[number] = chunk
-                    workers.submit(("digests", number), _find_digests, chunk)
-            while decided in found:
-                digests = found.pop(decided)
-                keep = seen.add(digests)
-                if decided in waiting:
-                    ready.append((waiting.pop(decided), keep, digests[keep]))
-                decided += 1
-        if not workers.pending:
-            return
-        key, result = workers.result()
-        if isinstance(key, tuple):
-            found[key[1]] = result
-        else:
-            yield key, result
+def check(style, max_length, shards, workers, documents, repeats, short_seq_prob, chunk_bytes):
+    """Raises ValueError for an argument of :func:`prepare` outside its range."""
+    rules = [
+        ("style", style, style in STYLES, f"one of {', '.join(STYLES)}"),
+        ("max_length", max_length, max_length >= 8, "8 or more"),
+        ("shards", shards, shards is None or shards >= 1, "1 or more"),
+        ("workers", workers, workers >= 1, "1 or more"),
+        ("documents", documents, documents in DOCUMENTS, f"one of {', '.join(DOCUMENTS)}"),
+        ("repeats", repeats, repeats >= 1, "1 or more"),
+        ("short_seq_prob", short_seq_prob, 0 <= short_seq_prob <= 1, "from 0 to 1"),
+        ("chunk_bytes", chunk_bytes, chunk_bytes is None or chunk_bytes >= 1, "1 or more"),
+    ]
+    for name, value, is_valid, wanted in rules:
+        if not is_valid:
+            raise ValueError(f"{name} must be {wanted}. Received: {value!r}")
+    if repeats > 1 and style in ("roberta", "short"):
+        raise ValueError(
+            f"repeats={repeats} would write the same sequences again in style {style!r}, whose "
+            "masks are drawn anew in every epoch anyway: leave it at 1."
+        )
 
 
-def _index(job: Job) -> tuple[Counter, list[str]]:
-    """Lists the chunks' files for the second phase; sums of counts, and problems of files."""
-    rows, problems, counts, offset = [], [], Counter(), 0
-    for group in job.groups:
-        about = json.loads(job.group_path(group.number).read_text())
-        problems += about["problems"]
-        for number in range(about["chunks"]):
-            path = job.chunk_path(group.number, number)
-            chunk = read_chunk(path)
-            rows.append((path.name, offset))
-            counts.update(chunk.counts)
-            offset += chunk.records
-    write_whole(job.folder / _INDEX, json.dumps(rows).encode())
-    return counts, problems
+def _begin(path: Path, folder: Path, settings: dict) -> None:
+    """Begins in a folder, or makes sure that it was begun with the same settings."""
+    if path.exists():
+        _refuse(folder, manifest.differences(json.loads(path.read_text("utf-8")), settings))
+        for stray in (*folder.glob("corpus-*.part"), *path.parent.glob("*.part")):
+            stray.unlink()
+        return
+    strange = [found.name for found in folder.glob("*.tfrecord*")]
+    if strange:
+        raise ValueError(
+            f"{folder} holds {strange[0]} but no {MANIFEST}: give another folder for the output."
+        )
+    write_whole(path, json.dumps(settings).encode())
 
 
-# What the processes do.
+def _refuse(folder: Path, differences: str) -> None:
+    if differences:
+        raise ValueError(
+            f"{folder} was begun with other settings ({differences}): give the same command again, "
+            "another folder for the output, or delete this one."
+        )
 
 
-def _find_digests(job: Job, chunk: Chunk) -> np.ndarray:
-    return find_digests(job.recipe, chunk)
+def _modified(paths: list[Path]) -> list[int]:
+    return [path.stat().st_mtime_ns for path in paths]
 
 
-def _make(job: Job, chunk: Chunk, keep: np.ndarray | None, digests: np.ndarray) -> int:
-    prepared = prepare_chunk(job.recipe, chunk, keep)
-    path = job.chunk_path(chunk.group, chunk.number)
-    write_chunk(path, prepared.records, len(job.shards), prepared.counts, digests)
-    return prepared.counts["characters"]
-
-
-def _write_shard(job: Job, number: int) -> Shard:
-    chunks = _read_index(job.folder)
-    return write_shard(job.shards[number], number, len(job.shards), chunks, job.recipe.seed)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_index(folder: Path) -> list[tuple[Path, int]]:
-    return [(folder / name, offset) for name, offset in json.loads((folder / _INDEX).read_text())]
+@contextlib.contextmanager
+def _locked(path: Path, folder: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder, where the system can; a killed run's lock is gone."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with open(path, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process is preparing {folder} right now: wait for it, or give another "
+                "folder for the output."
+            ) from None
+        yield

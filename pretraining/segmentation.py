@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import logging
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -12,14 +14,46 @@ from kerasbert.tokenizers.segmentation import NAMES, segmenter
 Segment = Callable[[str], Iterable[str]]
 
 
-def make_segmenter(name: str, hmm: bool = True) -> tuple[Segment | None, str]:
+class NamedSegmenter:
+    """A segmenter that processes know by its name: a pickle holds no more.
+
+    Args:
+        name: "jieba", "rjieba" or "package.module:function".
+        hmm: whether jieba guesses words that its dictionary lacks.
+    """
+
+    def __init__(self, name: str, hmm: bool | None = None):
+        self.name, self.hmm = name, hmm
+        self._function: Segment | None = None
+
+    def __call__(self, text: str) -> Iterable[str]:
+        """The words of a text in order."""
+        if self._function is None:
+            self._function = self._load()
+        return self._function(text)
+
+    def __reduce__(self):
+        return NamedSegmenter, (self.name, self.hmm)
+
+    def _load(self) -> Segment:
+        module, _, function = self.name.partition(":")
+        if not function:
+            logging.getLogger("jieba").setLevel(logging.WARNING)  # it reports on its dictionary
+            return segmenter(self.name, hmm=bool(self.hmm))
+        found = getattr(importlib.import_module(module), function)
+        if not callable(found):
+            raise TypeError(f"it is no function but {type(found).__name__}")
+        return found
+
+
+def make_segmenter(name: str, hmm: bool = True) -> tuple[NamedSegmenter | None, str]:
     """The segmenter of a name, and the name without "auto" in it.
 
     Args:
         name: "rjieba"; "jieba"; "auto", the first of these that is installed; "none", for words as
             the tokenizer has them, where Chinese characters are words of their own; or
             "package.module:function", any function of a text that gives its words in order.
-        hmm: whether jieba guesses words that its dictionary lacks, as it does by default.
+        hmm: whether jieba guesses words that its dictionary lacks, as it does unless told not to.
 
     Raises:
         ValueError: there is no such function, or another name.
@@ -27,23 +61,19 @@ def make_segmenter(name: str, hmm: bool = True) -> tuple[Segment | None, str]:
     """
     if name == "none":
         return None, name
-    if name in NAMES:
-        if name == "auto":
-            name = "rjieba" if importlib.util.find_spec("rjieba") else "jieba"
-        found = segmenter(name, hmm=hmm)
-        list(found("词"))  # says now if it is not installed
-        return found, name
-    module, _, function = name.partition(":")
-    if not function:
+    if name == "auto":
+        name = "rjieba" if importlib.util.find_spec("rjieba") else "jieba"
+    if name not in NAMES and ":" not in name:
         raise ValueError(
             f"a segmenter is one of {(*NAMES, 'none')} or 'package.module:function', got {name!r}."
         )
+    found = NamedSegmenter(name, hmm if name in NAMES else None)
     try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"the segmenter {name!r} cannot be imported: {error}.") from error
-    if not callable(found):
-        raise ValueError(f"the segmenter {name!r} is no function but {type(found).__name__}.")
+        list(found("词"))  # says now if it is not there
+    except (ImportError, AttributeError, TypeError) as error:
+        if name in NAMES:
+            raise
+        raise ValueError(f"the segmenter {name!r} cannot be used: {error}.") from error
     return found, name
 
 

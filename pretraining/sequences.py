@@ -16,7 +16,7 @@ import numpy as np
 from kerasbert.tokenizers import BaseTokenizer
 from pretraining.documents import digests, read_documents, read_groups
 from pretraining.packing import Plan, pack_sentences
-from pretraining.pairs import pair_similar
+from pretraining.pairs import pair_segments, pair_similar
 from pretraining.reading import Chunk
 from pretraining.records import TokenStream
 from pretraining.segmentation import Segment
@@ -88,6 +88,8 @@ def prepare_chunk(recipe: Recipe, chunk: Chunk, keep: np.ndarray | None = None) 
     rng.shuffle(plans)
     special = special_ids(recipe.tokenizer)
     stream = TokenStream(tokens.ids, tokens.word_starts, special["cls"], special["sep"])
+    if recipe.style == "bert" and len(documents) == 1:
+        counts["chunks_of_one_document"] = 1  # its random next segments are of its own
     sizes = (1 + sum(end - begin + 1 for begin, end in plan.slices) for plan in plans)
     counts.update(
         documents=len(documents),
@@ -134,6 +136,7 @@ def _plan(recipe: Recipe, tokens: Tokens, rng: random.Random) -> list[Plan]:
     if recipe.style == "simbert":
         return pair_similar(tokens, recipe.max_length, rng)
     if recipe.style in ("bert", "albert"):
-        raise NotImplementedError(recipe.style)
+        swap = recipe.style == "albert"
+        return pair_segments(tokens, recipe.max_length, recipe.short_seq_prob, swap, rng)
     documents = "apart" if recipe.style == "short" else recipe.documents
     return pack_sentences(tokens, recipe.max_length, documents)
