@@ -10,7 +10,7 @@ from kerasbert.layers.embeddings import Embedding, PositionEmbedding
 from kerasbert.layers.feed_forward import FeedForward
 from kerasbert.layers.gather import GatherPositions
 from kerasbert.layers.heads import Activation, Bias, FirstToken
-from kerasbert.layers.initializers import TruncatedNormal, skip_initialization
+from kerasbert.layers.initializers import TruncatedNormal, initialize, skip_initialization
 from kerasbert.layers.masks import AttentionMask
 from kerasbert.layers.normalization import LayerNormalization
 from kerasbert.layers.padded_positions import PaddedPositionEmbedding
@@ -57,5 +57,6 @@ __all__ = [
     "SharedSelfAttention",
     "SinusoidalPositionEmbedding",
     "TruncatedNormal",
+    "initialize",
     "skip_initialization",
 ]
