@@ -165,12 +165,59 @@ def save_weights_as_checkpoint(
         ValueError: when no transformer is found in the model, or the vocabulary's size is not
             that of the embedding. Nothing is written then.
     """
+    family, described, tensors = published_tensors(model, prefix=prefix, dtype=dtype)
+    files = {} if vocab is None else _vocabulary_files(vocab, described.vocab_size)
+    settings = described.to_dict() if config is None else config
+    return _write(path, tensors, {family.config_name: _config_json(settings), **files})
+
+
+def save_networks_as_checkpoint(
+    models: Mapping[str, Transformer],
+    path: str | os.PathLike,
+    *,
+    vocab=None,
+    dtype: str | None = None,
+) -> str:
+    """Saves several networks that share their embeddings in one checkpoint, as ELECTRA's two.
+
+    Args:
+        models: by the name of their json, such as ``discriminator.json``; where two have a tensor
+            of the same name, it is the same one.
+        path: as of :func:`save_weights_as_checkpoint`.
+        vocab: as there.
+        dtype: as there.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: as there.
+    """
+    tensors, files = {}, {}
+    for name, model in models.items():
+        _, described, own = published_tensors(model, dtype=dtype)
+        tensors.update(own)
+        files[name] = _config_json(described.to_dict())
+    if vocab is not None:
+        files.update(_vocabulary_files(vocab, described.vocab_size))
+    return _write(path, tensors, files)
+
+
+def published_tensors(
+    model, *, prefix: str = "", dtype: str | None = None
+) -> tuple[type[Transformer], TransformerConfig, dict[str, tf.Tensor]]:
+    """The family of a model, its configuration, and its tensors by their published names.
+
+    Args:
+        model: as of :func:`save_weights_as_checkpoint`.
+        prefix: as there.
+        dtype: as there.
+    """
     layers = _layers_by_name(model, prefix)
     family = _family_of(model, layers, prefix)
     described = family.describe(layers)
-    files = {} if vocab is None else _vocabulary_files(vocab, described.vocab_size)
     variables = variables_by_path(layers)
-    tensors = {}
+    tensors: dict[str, tf.Tensor] = {}
     rows = family.rows(family.tables[0], described, layers)
     for row in [*rows, *condition_rows(variables, rows)]:
         if row.variable in variables:
@@ -179,9 +226,18 @@ def save_weights_as_checkpoint(
             if row.op is Op.STACKED and row.block > 0:
                 value = tf.concat([tensors[row.tensor], value], axis=0)
             tensors[row.tensor] = value
-    settings = dict(config) if config is not None else described.to_dict()
-    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-    files = {family.config_name: text.encode(), **files}
+    return family, described, tensors
+
+
+def _config_json(settings: Mapping[str, Any]) -> bytes:
+    """The content of a json file."""
+    return (json.dumps(dict(settings), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _write(
+    path: str | os.PathLike, tensors: Mapping[str, tf.Tensor], files: Mapping[str, bytes]
+) -> str:
+    """Writes a checkpoint and what lies beside it, or all of it as an archive."""
     target = Path(path).expanduser()
     if target.suffix == ".zip":
         _write_archive(target, tensors, files)

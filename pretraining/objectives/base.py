@@ -55,6 +55,7 @@ class Objective(abc.ABC):
         name: in the settings of a run.
         styles: styles of the corpora that it reads.
         loss_weights: factor of each loss in the total.
+        metric_names: of the metrics that :meth:`sums` returns.
         rows: rows of the model for each record.
         splittable: whether the rows of a batch are independent of each other, so that it may be
             computed in parts.
@@ -67,6 +68,7 @@ class Objective(abc.ABC):
     splittable: ClassVar[bool] = True
 
     loss_weights: dict[str, float]
+    metric_names: tuple[str, ...]
     model: keras.Model
 
     def __init__(self, corpus: CorpusFacts):

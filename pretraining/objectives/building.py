@@ -7,13 +7,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kerasbert import build_transformer_model
+from kerasbert import build_transformer_model, save_weights_as_checkpoint
 from kerasbert.backend import keras
+from kerasbert.checkpoints.loading import open_tensors
+from kerasbert.checkpoints.source import find_checkpoint
 from kerasbert.layers import GatherPositions
 from kerasbert.models.bert import BERT
+from kerasbert.models.gpt import GPT
+from kerasbert.models.registry import find_model, recognize
 from kerasbert.models.transformer import Transformer
 from kerasbert.models.xlnet import XLNet
-from pretraining.objectives.base import CorpusFacts
+from pretraining.objectives.base import CorpusFacts, Export
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +48,8 @@ class ModelSource:
             **fixed: what the objective decides, such as the heads.
 
         Raises:
-            ValueError: for a family without an MLM head, an option that is not free, or a
-                vocabulary that is not the corpus's.
+            ValueError: for a family that the objective cannot train, an option that is not free,
+                or a vocabulary that is not the corpus's.
         """
         fixed = {"sequence_length": corpus.max_length, **fixed}
         taken = sorted(fixed.keys() & self.options.keys())
@@ -54,6 +58,18 @@ class ModelSource:
                 f"{', '.join(taken)} is decided by the objective and the corpus: leave it out of "
                 "the model's options."
             )
+        family = self.family()
+        if not issubclass(family, BERT) or issubclass(family, XLNet):
+            raise ValueError(
+                f"models of the family {family.family!r} cannot be trained here: XLNet and T5 learn"
+                " from other objectives than masked or next tokens of one network. Take a model "
+                "such as bert, roberta, albert, nezha, roformer or electra."
+            )
+        if issubclass(family, GPT) and fixed.get("application") != "lm":
+            raise ValueError(
+                f"models of the family {family.family!r} read from left to right and have no MLM "
+                "head: train them with the objective 'lm'."
+            )
         transformer = build_transformer_model(
             self.config,
             self.checkpoint,
@@ -61,14 +77,17 @@ class ModelSource:
             **{**self.options, **fixed},
             return_keras_model=False,
         )
-        if not isinstance(transformer, BERT) or isinstance(transformer, XLNet):
-            raise ValueError(
-                f"models of the family {transformer.family!r} cannot be trained here: XLNet and T5 "
-                "learn from other objectives than masked or next tokens of one network. Take a "
-                "model such as bert, roberta, albert, nezha, roformer or electra."
-            )
         _check_vocabulary(corpus, transformer)
         return transformer
+
+    def family(self) -> type[Transformer]:
+        """The family of the model."""
+        if self.model is not None:
+            return find_model(self.model)[0]
+        files = find_checkpoint(self.checkpoint, self.config)
+        source = open_tensors(files)
+        names = source.shapes if source is not None else ()
+        return find_model(recognize(names, files.config or {}) or "bert")[0]
 
 
 def _check_vocabulary(corpus: CorpusFacts, transformer: Transformer) -> None:
@@ -122,3 +141,12 @@ def arguments(transformer: Transformer, token_ids, segment_ids, *others) -> Sequ
     """The arguments of a training model: segments only where it reads them."""
     segments = [segment_ids] if transformer.reads_segments else []
     return [token_ids, *segments, *others]
+
+
+def export_of(transformer: Transformer) -> Export:
+    """The export of one network with its heads."""
+
+    def write(path: str | os.PathLike, tokenizer=None) -> str:
+        return save_weights_as_checkpoint(transformer, path, vocab=tokenizer)
+
+    return Export("bert_model", write)

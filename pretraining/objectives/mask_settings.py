@@ -12,7 +12,7 @@ from pretraining.objectives.base import CorpusFacts
 
 
 def masking_config(
-    corpus: CorpusFacts, settings: Mapping[str, Any], **defaults: Any
+    corpus: CorpusFacts, settings: Mapping[str, Any], width: int | None = None, **defaults: Any
 ) -> MaskingConfig:
     """Completes settings with what the corpus says.
 
@@ -21,6 +21,7 @@ def masking_config(
         settings: fields of :class:`MaskingConfig`; ``mask_id`` is the corpus's. Without
             ``max_predictions`` it is ``masked_lm_prob`` of the longest record; without
             ``random_ids`` see :func:`random_ids`.
+        width: most predictions that the objective has room for; None is any number.
         **defaults: of the objective.
 
     Raises:
@@ -37,8 +38,16 @@ def masking_config(
         )
     values = {"random_ids": random_ids(corpus), **defaults, **settings}
     share = values.get("masked_lm_prob", MaskingConfig.masked_lm_prob)
-    values.setdefault("max_predictions", max(1, round(share * corpus.max_length)))
-    return MaskingConfig(mask_id=mask, **values)
+    if "max_predictions" not in values:
+        usual = max(1, round(share * corpus.max_length))
+        values["max_predictions"] = usual if width is None else min(usual, width)
+    config = MaskingConfig(mask_id=mask, **values)
+    if width is not None and config.max_predictions > width:
+        raise ValueError(
+            f"masking has max_predictions={config.max_predictions}, but the objective has room "
+            f"for {width} in a row: make one smaller or the other larger."
+        )
+    return config
 
 
 def random_ids(corpus: CorpusFacts) -> tuple[int, int]:

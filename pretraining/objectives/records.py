@@ -1,4 +1,4 @@
-"""From parsed records to rows: which tokens may be chosen, segments, and seeds."""
+"""From parsed records to rows: which tokens may be chosen, and segments."""
 
 from __future__ import annotations
 
@@ -27,9 +27,6 @@ def segments(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
     return tf.cast(second, tf.int32)
 
 
-def seeds(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
-    """Seeds, int32 (2,), for draws that do not depend on each other."""
-    drawn = tf.random.stateless_uniform(
-        [count, 2], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
-    )
-    return tf.unstack(drawn)
+def number_of_rows(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Rows of a step, a float32 scalar."""
+    return tf.cast(tf.shape(inputs["token_ids"])[0], tf.float32)

@@ -10,9 +10,19 @@ from kerasbert.backend import keras
 from kerasbert.config import check_keywords
 from pretraining.objectives.base import CorpusFacts, Objective
 from pretraining.objectives.building import ModelSource
-from pretraining.objectives.masked_lm import MaskedLM
+from pretraining.objectives.electra import Electra
+from pretraining.objectives.language_model import LanguageModel
+from pretraining.objectives.masked_lm import ALBERTObjective, BERTObjective, MaskedLM
+from pretraining.objectives.simbert import SimBERT
+from pretraining.objectives.unilm import UniLM
 
-OBJECTIVES: dict[str, type[Objective]] = {each.name: each for each in (MaskedLM,)}
+OBJECTIVES: dict[str, type[Objective]] = {
+    each.name: each
+    for each in (
+        *(MaskedLM, BERTObjective, ALBERTObjective, Electra, UniLM, SimBERT),
+        LanguageModel,
+    )
+}
 
 
 def make_objective(
