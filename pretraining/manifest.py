@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import kerasbert
-from kerasbert.tokenizers.vocabulary import write_whole
 from pretraining.phases import Finished
-from pretraining.records import FORMAT, MANIFEST
+from pretraining.reading import Source
+from pretraining.records import FORMAT
 from pretraining.sequences import Recipe, special_ids
 
 _LIBRARIES = ("numpy", "tensorflow", "keras", "sentencepiece", "tokenizers", "zstandard")
@@ -21,7 +21,7 @@ _LIBRARIES = ("numpy", "tensorflow", "keras", "sentencepiece", "tokenizers", "zs
 def describe(
     recipe: Recipe,
     segmenter: str,
-    inputs: list[Path],
+    inputs: list[Source],
     shards: int,
     chunk_bytes: int,
     deduplicate: bool,
@@ -41,19 +41,16 @@ def describe(
         deduplicate=deduplicate,
         kerasbert=kerasbert.__version__,
         tokenizer={name: _sha256(content) for name, content in recipe.tokenizer.files().items()},
-        inputs=[{"file": str(path), "bytes": path.stat().st_size} for path in inputs],
+        inputs=[{"file": source.path, "bytes": source.bytes} for source in inputs],
     )
     return settings
 
 
-def write_manifest(
-    folder: Path, recipe: Recipe, settings: dict[str, Any], finished: Finished
-) -> None:
-    """Writes the manifest, which makes the folder a corpus.
+def compose(recipe: Recipe, settings: dict[str, Any], finished: Finished) -> bytes:
+    """The manifest, which makes a folder of shards a corpus.
 
     Args:
-        folder: of the shards.
-        recipe: that made them.
+        recipe: that made the shards.
         settings: of :func:`describe`.
         finished: the result.
     """
@@ -71,12 +68,11 @@ def write_manifest(
         "settings": settings,
         "versions": {name: version for name in _LIBRARIES if (version := _version(name))},
         "shards": [
-            {"file": path.name, "examples": examples, **shard._asdict()}
+            {"file": os.path.basename(path), "examples": examples, **shard._asdict()}
             for path, examples, shard in finished.shards
         ],
     }
-    content = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    write_whole(folder / MANIFEST, content.encode("utf-8", "surrogateescape"))
+    return (json.dumps(manifest, indent=2) + "\n").encode()  # names of files may be anything
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -1,157 +1,184 @@
-"""From a stream of tokens to pairs of segments: next sentences, swapped ones, similar texts.
+r"""Makes groups of similar sentences from raw text, for SimBERT's training without labelled pairs.
 
-``pair_segments`` follows create_pretraining_data.py of google-research/bert ("bert") and of
-google-research/albert ("albert"). A segment there is a line; here a line that is longer than a
-sequence is divided into its sentences first, where Google's programs lose what does not fit. Other
-differences:
+    python -m pretraining.pairs --input 'texts/*.txt' --output groups.jsonl --groups 150000
 
-* Google cuts tokens off one by one at a random end of the longer segment; here their numbers are
-  drawn, from the same distribution.
-* A random next segment comes from the documents of the same chunk (Google: of the same input file),
-  and, as there, from the same document where there is no other.
-* ALBERT pairs a single segment with a random one and calls it swapped; here it is divided in two,
-  so that the label says one thing only.
+Each line of the result is ``{"texts": [sentence, changed copy]}``, which ``python -m
+pretraining.corpus --style simbert`` reads. The copies are those of ``pretraining.alterations``.
+
+What such pairs teach: a sentence vector that stays where it is when a few words are left out, moved
+or added, and that is far from the vectors of other sentences. That second half, spreading vectors
+that a masked language model leaves in a narrow cone, is most of the gain of SimCSE (Gao et al.
+2021, arXiv:2104.08821) and ConSERT (Yan et al. 2021, arXiv:2105.11741). The generating half of
+SimBERT learns what BART does (Lewis et al. 2019, arXiv:1910.13461): to restore a sentence from a
+damaged copy.
+
+What they do not teach: that other words can say the same (but for ``--synonyms``), that one word
+more or less can be another question, or how people ask. Both sentences share nearly all their
+characters, so common characters are what a model learns to look for; SimCSE found dropout alone to
+be better than leaving out words. Pairs that people marked teach more, where there are any.
+
+Which sentences are taken depends on the seed and the sentences alone: the N with the smallest
+hashes, each once, in the order of these hashes, which is a random one. Memory is that of N
+sentences whatever the size of the text.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import random
+import heapq
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-import numpy as np
+from tqdm.auto import tqdm
 
-from pretraining.packing import Plan, Slice, cut
-from pretraining.tokens import Tokens
+from kerasbert.tokenizers.segmentation import NAMES, segmenter
+from pretraining.alterations import Alterer, read_synonyms
+from pretraining.vocabulary import _read
 
-_Bounds = list[int]  # where the segments of a document begin, and the end of the last
-
-
-def pair_segments(
-    tokens: Tokens, max_length: int, short_seq_prob: float, swap: bool, rng: random.Random
-) -> list[Plan]:
-    """Pairs of segments of about ``max_length`` tokens.
-
-    Args:
-        tokens: of some documents.
-        max_length: most tokens of a sequence.
-        short_seq_prob: share of documents whose sequences have a shorter length, drawn for each.
-        swap: whether labels tell swapped segments (ALBERT), or segments of other documents (BERT).
-        rng: draws lengths, divisions, others, and what is cut off.
-    """
-    room = max_length - 3
-    plans: list[Plan] = []
-    documents = [
-        _segments(tokens, first, last, room)
-        for first, last in zip(tokens.documents, tokens.documents[1:])
-        if tokens.lines[first] < tokens.lines[last]
-    ]
-    for number, bounds in enumerate(documents):
-        target = rng.randint(2, room) if rng.random() < short_seq_prob else room
-        at, last = 0, len(bounds) - 1
-        while at < last:
-            end = at + 1
-            while end < last and bounds[end] - bounds[at] < target:
-                end += 1
-            middle = at + (rng.randint(1, end - at - 1) if end - at > 1 else 1)
-            a, b = (bounds[at], bounds[middle]), (bounds[middle], bounds[end])
-            label = 0
-            if swap:
-                if end - at == 1:
-                    place = _divide(tokens, *a)
-                    a, b = (a[0], place), (place, a[1])
-                if rng.random() < 0.5:
-                    a, b, label = b, a, 1
-            elif end - at == 1 or rng.random() < 0.5:
-                b = _random_segment(documents, number, target - (a[1] - a[0]), rng)
-                label, end = 1, middle  # the rest of the text is used again
-            at = end
-            if a[0] < a[1] and b[0] < b[1]:  # a text of one token has no two parts
-                a, b = _truncate(a, b, room, rng)
-                plans.append(Plan([a, b], a[1] - a[0] + 2, label))
-    return plans
+_SENTENCE = re.compile(r"(?:[^。！？!?；;…\n.]|\.(?!\s))+(?:[。！？!?；;…]+|\.)?[”’」』）)\"]*")
+_UNIT = "[条條章节節款项項]"
+_NUMBERING = re.compile(rf"第\S{{1,9}}?{_UNIT}\s+|[（(]?[\d一二三四五六七八九十]+[)）.、]\s*")
+_QUOTES = ("“”", "‘’", "「」", "『』", "（）", "《》", "()")
 
 
-def pair_similar(tokens: Tokens, max_length: int, rng: random.Random) -> list[Plan]:
-    """Pairs of texts of one group (SimBERT): every text once, one twice where their number is odd.
-
-    The label is a hash of the group, so that equal groups have equal labels.
+def sentences(text: str, shortest: int = 6, longest: int = 40) -> Iterator[str]:
+    """The sentences of a text that can stand alone.
 
     Args:
-        tokens: documents are groups, their lines the texts.
-        max_length: most tokens of a sequence; of a longer pair, the longer text loses its end.
-        rng: draws who goes with whom.
+        text: a document or a line.
+        shortest: characters of a sentence, at least.
+        longest: at most.
+
+    Yields:
+        Sentences without the numbering before them and without quotation marks or brackets that
+        have lost their partner. Those that are mostly digits and signs, or few characters over and
+        over, are left out.
     """
-    plans = []
-    for first, end in zip(tokens.documents, tokens.documents[1:]):
-        texts = [(tokens.lines[line], tokens.lines[line + 1]) for line in range(first, end)]
-        texts = [text for text in texts if text[0] < text[1]]
-        if len(texts) < 2:
+    for part in _SENTENCE.findall(text):
+        sentence = part.strip()
+        numbering = _NUMBERING.match(sentence)
+        sentence = sentence[numbering.end() :] if numbering else sentence
+        for opening, closing in _QUOTES:
+            if sentence.count(opening) != sentence.count(closing):
+                sentence = sentence.replace(opening, "").replace(closing, "")
+        sentence = sentence.strip()
+        letters = [char for char in sentence if char.isalpha()]
+        if (
+            shortest <= len(sentence) <= longest
+            and len(letters) >= 0.6 * len(sentence)
+            and len(set(letters)) >= 0.4 * len(letters)
+        ):
+            yield sentence
+
+
+def choose(found: Iterable[str], count: int, seed: int = 0) -> list[str]:
+    """A random sample of the distinct sentences, the same in whatever order they come.
+
+    Args:
+        found: sentences; repeated ones count once.
+        count: how many to take, or all if there are fewer.
+        seed: another seed takes others.
+
+    Returns:
+        The sentences whose hashes are the smallest, in the order of their hashes.
+    """
+    key = str(seed).encode()
+    heap: list[tuple[int, str]] = []  # the largest hash kept comes first
+    kept: set[int] = set()
+    for sentence in found:
+        digest = hashlib.blake2b(sentence.encode("utf-8", "replace"), digest_size=8, key=key)
+        number = int.from_bytes(digest.digest(), "big")
+        if number in kept or (len(heap) == count and number >= -heap[0][0]):
             continue
-        content = tokens.ids[texts[0][0] : texts[-1][1]].astype("<i4").tobytes()
-        label = int.from_bytes(hashlib.blake2b(content, digest_size=4).digest(), "little") >> 1
-        rng.shuffle(texts)
-        if len(texts) % 2:
-            texts.append(texts[rng.randrange(len(texts) - 1)])
-        for a, b in zip(texts[::2], texts[1::2]):
-            sizes = shorter(a[1] - a[0], b[1] - b[0], max_length - 3)
-            a, b = (a[0], a[0] + sizes[0]), (b[0], b[0] + sizes[1])
-            plans.append(Plan([a, b], a[1] - a[0] + 2, label))
-    return plans
+        kept.add(number)
+        if len(heap) < count:
+            heapq.heappush(heap, (-number, sentence))
+        else:
+            kept.remove(-heapq.heapreplace(heap, (-number, sentence))[0])
+    return [sentence for _, sentence in sorted(heap, reverse=True)]
 
 
-def shorter(a: int, b: int, room: int) -> tuple[int, int]:
-    """The lengths that two segments keep when the longer gives way, of equal ones the second."""
-    if a + b <= room:
-        return a, b
-    if min(a, b) <= room // 2:
-        return (room - b, b) if a > b else (a, room - a)
-    return room - room // 2, room // 2
+def parse(argv=None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pretraining.pairs", description=__doc__.split("\n")[0]
+    )
+    add = parser.add_argument
+    add("--input", nargs="+", required=True, help="files of text, or patterns in quotes")
+    add("--output", type=Path, required=True, help="the groups.jsonl to write")
+    add("--groups", type=int, default=100_000, help="how many, or fewer if the text has no more")
+    add("--copies", type=int, default=1, help="changed copies of each sentence")
+    add("--shortest", type=int, default=6, help="characters of a sentence, at least")
+    add("--longest", type=int, default=40, help="characters of a sentence, at most")
+    add("--segmenter", choices=NAMES, default="auto", help="what cuts sentences into words")
+    add("--synonyms", help="lines of similar words; the format of the extended Cilin too")
+    add("--seed", type=int, default=0)
+    chosen = parser.parse_args(argv)
+    for name in ("groups", "copies", "shortest"):
+        if getattr(chosen, name) < 1:
+            parser.error(f"--{name} is a number from 1 on, got {getattr(chosen, name)}")
+    if chosen.longest < chosen.shortest:
+        parser.error(f"--longest {chosen.longest} is less than --shortest {chosen.shortest}")
+    return chosen
 
 
-def _segments(tokens: Tokens, first: int, last: int, room: int) -> _Bounds:
-    """The segments of the lines from first to last: lines, or sentences of those too long."""
-    bounds = [tokens.lines[first]]
-    for line in range(first, last):
-        begin, end = tokens.lines[line], tokens.lines[line + 1]
-        if end - begin > room:
-            for sentence_end in (
-                np.flatnonzero(tokens.sentence_ends[begin:end]) + begin + 1
-            ).tolist():
-                bounds += cut(tokens, bounds[-1], sentence_end, room)
-        elif end > begin:
-            bounds.append(end)
-    return bounds
+def main(argv=None) -> int:
+    """Makes the groups and writes them; returns their number."""
+    chosen = parse(argv)
+    similar = read_synonyms(chosen.synonyms) if chosen.synonyms else None
+    alterer = Alterer(segmenter(chosen.segmenter), similar, chosen.seed)
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    found = (
+        sentence
+        for text in _watched(_read(chosen.input))
+        for sentence in sentences(text, chosen.shortest, chosen.longest)
+    )
+    taken = choose(found, chosen.groups, chosen.seed)
+    if not taken:
+        raise ValueError(
+            f"no sentence of {chosen.shortest} to {chosen.longest} characters was found."
+        )
+    groups = ([s, *alterer.copies(s, chosen.copies)] for s in tqdm(taken, unit="group"))
+    written = _write(chosen.output, (group for group in groups if len(group) > 1))
+    print(
+        f"{chosen.output}: {written:,} groups; {len(taken) - written:,} sentences had nothing to "
+        "change and were left out."
+    )
+    return written
 
 
-def _random_segment(documents: list[_Bounds], own: int, wanted: int, rng: random.Random) -> Slice:
-    """Text of another document from a random segment on: as many segments as make the length."""
-    other = rng.randrange(len(documents) - 1) if len(documents) > 1 else 0
-    other += other >= own and len(documents) > 1
-    bounds = documents[other]
-    begin = rng.randrange(len(bounds) - 1)
-    end = begin + 1
-    while end < len(bounds) - 1 and bounds[end] - bounds[begin] < wanted:
-        end += 1
-    return bounds[begin], bounds[end]
+def _watched(texts: Iterable[str]) -> Iterator[str]:
+    with tqdm(unit="char", unit_scale=True, desc="reading") as bar:
+        for text in texts:
+            yield text
+            bar.update(len(text))
 
 
-def _divide(tokens: Tokens, begin: int, end: int) -> int:
-    """A place inside a segment near its middle: between sentences, or else between words."""
-    middle = (begin + end) / 2
-    sentences = np.flatnonzero(tokens.sentence_ends[begin : end - 1]) + begin + 1
-    words = np.flatnonzero(tokens.word_starts[begin + 1 : end]) + begin + 1
-    for places in (sentences, words, np.arange(begin + 1, end)):
-        if len(places):
-            return int(places[np.argmin(np.abs(places - middle))])
-    return end
+def _write(path: Path, groups: Iterable[list[str]]) -> int:
+    """Writes the lines, all or nothing; returns their number."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    written = 0
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+            for group in groups:
+                file.write(json.dumps({"texts": group}, ensure_ascii=False) + "\n")
+                written += 1
+        os.chmod(temporary, 0o644)  # mkstemp makes files that only the owner may read
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return written
 
 
-def _truncate(a: Slice, b: Slice, room: int, rng: random.Random) -> tuple[Slice, Slice]:
-    """Cuts tokens off both ends of the longer segment, as many at each as coins decide."""
-    sizes = shorter(a[1] - a[0], b[1] - b[0], room)
-    found = []
-    for (begin, end), size in zip((a, b), sizes):
-        surplus = end - begin - size
-        front = bin(rng.getrandbits(surplus)).count("1") if surplus else 0
-        found.append((begin + front, begin + front + size))
-    return found[0], found[1]
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError, ImportError) as error:
+        sys.exit(f"error: {error}")

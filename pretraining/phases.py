@@ -114,7 +114,7 @@ def run(job: Job, workers: int, progress: bool) -> Finished:
 
 
 def _make_chunks(job: Job, workers: Workers, progress: bool) -> None:
-    size = sum(path.stat().st_size for group in job.groups for path in group.paths)
+    size = sum(source.bytes for group in job.groups for source in group.sources)
     bar = tqdm(total=size, unit="B", unit_scale=True, desc="reading", disable=not progress)
     began, characters = time.monotonic(), 0
     with bar:
@@ -141,7 +141,7 @@ def _steps(job: Job, bar: tqdm) -> Iterator[tuple[Path, Chunk | None]]:
             count = json.loads(about.read_text())["chunks"]
             paths = [job.chunk_path(group.number, number) for number in range(count)]
             if all(path.exists() for path in paths):
-                bar.update(sum(path.stat().st_size for path in group.paths))
+                bar.update(sum(source.bytes for source in group.sources))
                 yield from ((path, None) for path in paths)
                 continue
         problems: list[str] = []

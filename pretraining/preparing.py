@@ -86,12 +86,21 @@ def prepare(
             else.
         RuntimeError: a process died.
     """
-    check(style, max_length, shards, workers, documents, repeats, short_seq_prob, chunk_bytes)
+    check(
+        style=style,
+        max_length=max_length,
+        shards=shards,
+        workers=workers,
+        documents=documents,
+        repeats=repeats,
+        short_seq_prob=short_seq_prob,
+        chunk_bytes=chunk_bytes,
+    )
     folder = Path(output).expanduser()
-    paths = reading.find_inputs(inputs)
-    inside = next((path for path in paths if folder.resolve() in path.resolve().parents), None)
-    if inside is not None:
-        raise ValueError(f"the input {inside} lies in the output folder {folder}: give another.")
+    sources = reading.find_inputs(inputs)
+    for source in sources:
+        if folder.resolve() in Path(source.path).resolve().parents:
+            raise ValueError(f"the input {source.path} lies in the output folder: give another.")
     recipe, segmenter = make_recipe(
         vocab,
         segmenter,
@@ -105,9 +114,9 @@ def prepare(
         text_field=text_field,
         every_line=every_line,
     )
-    chunk_bytes = chunk_bytes or reading.choose_chunk_bytes(paths)
-    shards = shards or choose_shards(paths)
-    settings = manifest.describe(recipe, segmenter, paths, shards, chunk_bytes, deduplicate)
+    chunk_bytes = chunk_bytes or reading.choose_chunk_bytes(sources)
+    shards = shards or choose_shards(sources)
+    settings = manifest.describe(recipe, segmenter, sources, shards, chunk_bytes, deduplicate)
     unfinished = folder / UNFINISHED
     if (folder / MANIFEST).exists():
         corpus = Corpus.open(folder)
@@ -116,18 +125,18 @@ def prepare(
         return corpus
     unfinished.mkdir(parents=True, exist_ok=True)
     with _locked(unfinished / "lock", folder):
-        _begin(unfinished / _SETTINGS, folder, {**settings, "modified": _modified(paths)})
+        _begin(unfinished / _SETTINGS, folder, {**settings, "modified": _modified(sources)})
         job = phases.Job(
             recipe,
             unfinished,
             [folder / f"corpus-{at:05}-of-{shards:05}.tfrecord.gz" for at in range(shards)],
-            reading.make_groups(paths, chunk_bytes),
+            reading.make_groups(sources, chunk_bytes),
             chunk_bytes,
             deduplicate,
         )
         finished = phases.run(job, workers, progress)
         recipe.tokenizer.save(folder)
-        manifest.write_manifest(folder, recipe, settings, finished)
+        write_whole(folder / MANIFEST, manifest.compose(recipe, settings, finished))
     shutil.rmtree(unfinished)
     return Corpus.open(folder)
 
@@ -142,12 +151,15 @@ def make_recipe(
     return Recipe(tokenizer, segment, **settings), name
 
 
-def choose_shards(paths: list[Path]) -> int:
+def choose_shards(sources: list[reading.Source]) -> int:
     """A number of shards for these files."""
-    return max(_FEWEST_SHARDS, -(-reading.text_bytes(paths) // _SHARD_BYTES))
+    size = sum(source.text_bytes for source in sources)
+    return max(_FEWEST_SHARDS, -(-size // _SHARD_BYTES))
 
 
-def check(style, max_length, shards, workers, documents, repeats, short_seq_prob, chunk_bytes):
+def check(
+    *, style, max_length, shards, documents, repeats, short_seq_prob, chunk_bytes, workers=1, **_
+) -> None:
     """Raises ValueError for an argument of :func:`prepare` outside its range."""
     rules = [
         ("style", style, style in STYLES, f"one of {', '.join(STYLES)}"),
@@ -192,8 +204,8 @@ def _refuse(folder: Path, differences: str) -> None:
         )
 
 
-def _modified(paths: list[Path]) -> list[int]:
-    return [path.stat().st_mtime_ns for path in paths]
+def _modified(sources: list[reading.Source]) -> list[int]:
+    return [os.stat(source.path).st_mtime_ns for source in sources]
 
 
 @contextlib.contextmanager

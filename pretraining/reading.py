@@ -15,8 +15,7 @@ import lzma
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 _BLOCK = 1 << 18
@@ -46,19 +45,47 @@ class Chunk(NamedTuple):
     cuts: int
 
 
+class Source(NamedTuple):
+    """A file of the input: its path and its size in bytes, compressed as it is."""
+
+    path: str
+    bytes: int
+
+    @property
+    def suffix(self) -> str:
+        """The end of the name that tells how the file is compressed, or ""."""
+        suffix = os.path.splitext(self.path)[1]
+        return suffix if suffix in _COMPRESSED else ""
+
+    @property
+    def kind(self) -> str:
+        """What is in the file: "json" or "text"."""
+        name = self.path[: len(self.path) - len(self.suffix)]
+        return "json" if name.endswith(_JSON) else "text"
+
+    @property
+    def text_bytes(self) -> int:
+        """About how long the file is when it is unpacked."""
+        return self.bytes * (_RATIO if self.suffix else 1)
+
+
 class Group(NamedTuple):
     """Files that are read one after the other.
 
     Attributes:
         number: of the group.
-        paths: the files.
+        sources: the files.
     """
 
     number: int
-    paths: tuple[Path, ...]
+    sources: tuple[Source, ...]
 
 
-def find_inputs(patterns: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
+def _open(path: str) -> BinaryIO:
+    return open(path, "rb")
+
+
+def find_inputs(patterns: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Source]:
     """The files that patterns stand for, every file once, those of a pattern in order of names.
 
     Args:
@@ -71,7 +98,7 @@ def find_inputs(patterns: str | os.PathLike | Iterable[str | os.PathLike]) -> li
     """
     if isinstance(patterns, (str, os.PathLike)):
         patterns = [patterns]
-    found: dict[Path, None] = {}
+    found: dict[str, None] = {}
     for pattern in map(os.path.expanduser, map(os.fspath, patterns)):
         if os.path.isdir(pattern):
             names = glob.glob(os.path.join(glob.escape(pattern), "**"), recursive=True)
@@ -79,40 +106,41 @@ def find_inputs(patterns: str | os.PathLike | Iterable[str | os.PathLike]) -> li
             names = [pattern]
         else:
             names = glob.glob(pattern, recursive=True)
-        files = sorted(Path(name) for name in names if os.path.isfile(name))
+        files = sorted(name for name in names if os.path.isfile(name))
         if not files:
             raise FileNotFoundError(f"there is no file for the input {pattern!r}.")
         found.update(dict.fromkeys(files))
-    if any(path.suffix == ".zst" for path in found):
+    sources = [Source(path, os.path.getsize(path)) for path in found]
+    if any(source.suffix == ".zst" for source in sources):
         _zstandard()
-    return list(found)
+    return sources
 
 
-def choose_chunk_bytes(paths: Sequence[Path]) -> int:
+def choose_chunk_bytes(sources: Iterable[Source]) -> int:
     """A size of chunks for these files: a 256th of the text, from 256 KB to 4 MB."""
-    return min(max(text_bytes(paths) // _MANY_CHUNKS, _SMALLEST), _LARGEST)
+    size = sum(source.text_bytes for source in sources)
+    return min(max(size // _MANY_CHUNKS, _SMALLEST), _LARGEST)
 
 
-def text_bytes(paths: Sequence[Path]) -> int:
-    """About how long the files are when they are unpacked."""
-    return sum(map(_text_bytes, paths))
-
-
-def make_groups(paths: Sequence[Path], chunk_bytes: int) -> list[Group]:
+def make_groups(sources: Iterable[Source], chunk_bytes: int) -> list[Group]:
     """Puts small neighbouring files together; others are groups of their own."""
-    groups: list[list[Path]] = []
+    groups: list[list[Source]] = []
     size = 0
-    for path in paths:
-        more = _text_bytes(path)
-        if not groups or size + more > chunk_bytes:
+    for source in sources:
+        if not groups or size + source.text_bytes > chunk_bytes:
             groups.append([])
             size = 0
-        groups[-1].append(path)
-        size += more
-    return [Group(number, tuple(files)) for number, files in enumerate(groups)]
+        groups[-1].append(source)
+        size += source.text_bytes
+    return [Group(number, tuple(members)) for number, members in enumerate(groups)]
 
 
-def read_chunks(group: Group, chunk_bytes: int, problems: list[str]) -> Iterator[Chunk]:
+def read_chunks(
+    group: Group,
+    chunk_bytes: int,
+    problems: list[str],
+    open_file: Callable[[str], BinaryIO] = _open,
+) -> Iterator[Chunk]:
     """Reads the chunks of a group.
 
     Args:
@@ -120,30 +148,30 @@ def read_chunks(group: Group, chunk_bytes: int, problems: list[str]) -> Iterator
         chunk_bytes: size of a chunk; it ends with the first document that ends beyond.
         problems: receives a message for each file that is empty or cannot be unpacked to its end;
             what comes before the damage is used.
+        open_file: opens a path for reading bytes.
 
     Raises:
         OSError: a file cannot be read.
     """
     number, pieces, size, read = 0, [], 0, 0
-    for path in group.paths:
-        kind = _kind(path)
+    for source in group.sources:
         pending, is_empty = bytearray(), True
-        for block, block_read in _blocks(path, problems):
+        for block, block_read in _blocks(source, problems, open_file):
             read += block_read
             pending += block
             is_empty = is_empty and not block
             while True:
-                end, is_cut = _end_of_chunk(pending, kind, chunk_bytes - size)
+                end, is_cut = _end_of_chunk(pending, source.kind, chunk_bytes - size)
                 if not end:
                     break
-                pieces.append((kind, bytes(pending[:end])))
+                pieces.append((source.kind, bytes(pending[:end])))
                 del pending[:end]
                 yield Chunk(group.number, number, tuple(pieces), read, int(is_cut))
                 number, pieces, size, read = number + 1, [], 0, 0
         if is_empty:
-            problems.append(f"{path}: empty")
+            problems.append(f"{source.path}: empty")
         if pending:
-            pieces.append((kind, bytes(pending)))
+            pieces.append((source.kind, bytes(pending)))
             size += len(pending)
     if pieces or read:
         yield Chunk(group.number, number, tuple(pieces), read, 0)
@@ -170,48 +198,40 @@ def _end_of_chunk(content: bytearray, kind: str, wanted: int) -> tuple[int, bool
     return end, True
 
 
-def _kind(path: Path) -> str:
-    name = path.with_suffix("") if path.suffix in _COMPRESSED else path
-    return "json" if name.suffix in _JSON else "text"
-
-
-def _text_bytes(path: Path) -> int:
-    return path.stat().st_size * (_RATIO if path.suffix in _COMPRESSED else 1)
-
-
-def _blocks(path: Path, problems: list[str]) -> Iterator[tuple[bytes, int]]:
+def _blocks(
+    source: Source, problems: list[str], open_file: Callable[[str], BinaryIO]
+) -> Iterator[tuple[bytes, int]]:
     """The content of a file, unpacked, and how many bytes of the file each block took."""
-    with open(path, "rb") as raw:
-        with _unpacked(raw, path.suffix) as file:
-            before = 0
-            while True:
-                try:
-                    block = file.read1(_BLOCK)
-                except OSError as error:
-                    if not isinstance(error, gzip.BadGzipFile) and error.errno is not None:
-                        raise
-                    problems.append(f"{path}: damaged, read up to there ({error})")
-                    block = b""
-                except (EOFError, zlib.error, lzma.LZMAError, _zstandard_error()) as error:
-                    problems.append(f"{path}: damaged, read up to there ({error})")
-                    block = b""
-                at = raw.tell() if block else os.fstat(raw.fileno()).st_size
-                yield block, at - before
-                before = at
-                if not block:
-                    return
+    with open_file(source.path) as raw:
+        read = _reader(raw, source.suffix)
+        before = 0
+        while True:
+            try:
+                block = read(_BLOCK)
+            except (EOFError, OSError, zlib.error, lzma.LZMAError, _zstandard_error()) as error:
+                if getattr(error, "errno", None) is not None:  # of the system: not in the data
+                    raise
+                problems.append(f"{source.path}: damaged, used up to there ({error})")
+                block = b""
+            at = raw.tell() if block else source.bytes
+            yield block, at - before
+            before = at
+            if not block:
+                return
 
 
-def _unpacked(raw: BinaryIO, suffix: str):
+def _reader(raw: BinaryIO, suffix: str) -> Callable[[int], bytes]:
+    """A function that reads some bytes; of a damaged file all that come before the damage."""
     if suffix == ".gz":
-        return gzip.GzipFile(fileobj=raw)
+        return gzip.GzipFile(fileobj=raw).read1
     if suffix == ".bz2":
-        return bz2.BZ2File(raw)
+        return bz2.BZ2File(raw).read1
     if suffix == ".xz":
-        return lzma.LZMAFile(raw)
+        return lzma.LZMAFile(raw).read1
     if suffix == ".zst":
-        return _zstandard().ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-    return raw
+        reader = _zstandard().ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return reader.read1
+    return raw.read
 
 
 def _zstandard():

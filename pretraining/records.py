@@ -22,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ class Corpus:
     """A prepared corpus, as its manifest describes it.
 
     Attributes:
-        folder: where it lies.
+        folder: where it lies; text for a URL such as gs://bucket/corpus.
         style: how sequences were made: one of ``STYLES``.
         max_length: most tokens of a sequence, special tokens counted.
         shards: path and number of examples of every shard.
@@ -54,10 +55,10 @@ class Corpus:
         manifest: everything that the manifest says.
     """
 
-    folder: Path
+    folder: Path | str
     style: str
     max_length: int
-    shards: list[tuple[Path, int]]
+    shards: list[tuple[Path | str, int]]
     examples: int
     tokens: int
     special_ids: dict[str, int]
@@ -69,30 +70,33 @@ class Corpus:
         """Reads and checks the manifest; sizes of the shards are compared, contents are not read.
 
         Args:
-            folder: that ``python -m pretraining.corpus`` wrote.
+            folder: that ``python -m pretraining.corpus`` wrote, or a URL that TensorFlow reads.
 
         Raises:
             FileNotFoundError: there is no finished corpus, or a file of it is missing.
             ValueError: the manifest is damaged or of another version, or a shard has another size.
         """
-        folder = Path(folder).expanduser()
-        path = folder / MANIFEST
-        if not path.is_file():
+        files = _Files(folder)
+        path = files.place(MANIFEST)
+        content = files.read(MANIFEST)
+        if content is None:
             raise FileNotFoundError(
                 f"{folder} holds no {MANIFEST}, which is written last: prepare the corpus with "
                 "`python -m pretraining.corpus --output FOLDER ...`, or give the same command "
                 "again if it was interrupted."
             )
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest = json.loads(content)
             if manifest["format"] != FORMAT:
                 raise ValueError(f"its format is {manifest['format']!r}, known is {FORMAT}")
             if manifest["style"] not in STYLES:
                 raise ValueError(f"its style is {manifest['style']!r}, known are {STYLES}")
-            shards = [(folder / row["file"], int(row["examples"])) for row in manifest["shards"]]
-            sizes = [int(row["bytes"]) for row in manifest["shards"]]
+            rows = [(row["file"], int(row["bytes"])) for row in manifest["shards"]]
+            shards = [
+                (files.place(row["file"]), int(row["examples"])) for row in manifest["shards"]
+            ]
             corpus = cls(
-                folder,
+                files.folder,
                 manifest["style"],
                 int(manifest["max_length"]),
                 shards,
@@ -109,13 +113,16 @@ class Corpus:
                 f"{path} is not the manifest of a corpus that this version reads ({error!r}): "
                 "prepare the corpus anew."
             ) from error
-        for (shard, _), size in zip(shards, sizes):
-            if not shard.is_file():
-                raise FileNotFoundError(f"{shard} is missing, but {path} lists it: copy it again.")
-            if shard.stat().st_size != size:
+        for name, size in rows:
+            found = files.size(name)
+            if found is None:
+                raise FileNotFoundError(
+                    f"{files.place(name)} is missing, but {path} lists it: copy it again."
+                )
+            if found != size:
                 raise ValueError(
-                    f"{shard} has {shard.stat().st_size} bytes, but {path} says {size}: it was "
-                    "not copied whole, or is of another corpus."
+                    f"{files.place(name)} has {found} bytes, but {path} says {size}: it was not "
+                    "copied whole, or is of another corpus."
                 )
         return corpus
 
@@ -123,7 +130,49 @@ class Corpus:
         """The tokenizer that made the sequences, from its files beside the shards."""
         from kerasbert.tokenizers import Tokenizer
 
-        return Tokenizer.from_pretrained(self.folder)
+        if isinstance(self.folder, Path):
+            return Tokenizer.from_pretrained(self.folder)
+        files = _Files(self.folder)
+        with tempfile.TemporaryDirectory() as copies:
+            for name in self.manifest["settings"]["tokenizer"]:
+                Path(copies, name).write_bytes(files.read(name) or b"")
+            return Tokenizer.from_pretrained(copies)
+
+
+class _Files:
+    """The files of a folder, on this machine or wherever TensorFlow can read."""
+
+    def __init__(self, folder: str | os.PathLike):
+        is_url = "://" in os.fspath(folder)
+        self.folder = os.fspath(folder).rstrip("/") if is_url else Path(folder).expanduser()
+
+    def place(self, name: str) -> Path | str:
+        """The path or URL of a file."""
+        is_url = isinstance(self.folder, str)
+        return f"{self.folder}/{name}" if is_url else self.folder / name
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None if it is not there."""
+        if self.size(name) is None:
+            return None
+        if isinstance(self.folder, Path):
+            return (self.folder / name).read_bytes()
+        from kerasbert.backend import tf
+
+        with tf.io.gfile.GFile(self.place(name), "rb") as file:
+            return file.read()
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None if it is not there."""
+        if isinstance(self.folder, Path):
+            path = self.folder / name
+            return path.stat().st_size if path.is_file() else None
+        from kerasbert.backend import tf
+
+        try:
+            return tf.io.gfile.stat(self.place(name)).length
+        except tf.errors.NotFoundError:
+            return None
 
 
 def parse(serialized: tf.Tensor, max_length: int, pad_id: int) -> dict[str, tf.Tensor]:

@@ -16,9 +16,9 @@ import numpy as np
 from kerasbert.tokenizers import BaseTokenizer
 from pretraining.documents import digests, read_documents, read_groups
 from pretraining.packing import Plan, pack_sentences
-from pretraining.pairs import pair_segments, pair_similar
 from pretraining.reading import Chunk
 from pretraining.records import TokenStream
+from pretraining.segment_pairs import pair_segments, pair_similar
 from pretraining.segmentation import Segment
 from pretraining.tokens import Tokens, tokenize
 

@@ -19,7 +19,8 @@ import random
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -85,8 +86,6 @@ def write_shard(
 ) -> Shard:
     """Writes a shard, or, if it is there, only reads it.
 
-    Records of some thousand chunks are shuffled together, as many as 32 MB hold.
-
     Args:
         path: the file to write.
         number: of the shard.
@@ -95,21 +94,13 @@ def write_shard(
         seed: of the order.
     """
     if not path.exists():
-        order = list(chunks)
-        random.Random(f"{seed} chunks").shuffle(order)  # the same for all shards
-        rng = random.Random(f"{seed} shard {number}")
-        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)  # gzip, without a date
+        parts = (
+            list(_records(chunks[at][0], (number - chunks[at][1]) % shards))
+            for at in order_of_chunks(len(chunks), seed)
+        )
         with whole_file(path) as file:
-            block, size = [], 0
-            for chunk, offset in order:
-                for record in _records(chunk, (number - offset) % shards):
-                    block.append(record)
-                    size += len(record)
-                if size >= _BLOCK:
-                    _write_block(file, packer, block, rng)
-                    block, size = [], 0
-            _write_block(file, packer, block, rng)
-            file.write(packer.flush())
+            for content in pack_shard(parts, number, seed):
+                file.write(content)
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
         while content := file.read(_BUFFER):
@@ -118,10 +109,36 @@ def write_shard(
     return Shard(size, digest.hexdigest())
 
 
-def _write_block(file: BinaryIO, packer, block: list[bytes], rng: random.Random) -> None:
-    rng.shuffle(block)
-    for at in range(0, len(block), 256):
-        file.write(packer.compress(b"".join(block[at : at + 256])))
+def order_of_chunks(count: int, seed: int) -> list[int]:
+    """The order in which chunks come into every shard."""
+    order = list(range(count))
+    random.Random(f"{seed} chunks").shuffle(order)
+    return order
+
+
+def pack_shard(parts: Iterable[list[bytes]], number: int, seed: int) -> Iterator[bytes]:
+    """The bytes of a shard's file.
+
+    Records of some hundred chunks are shuffled together, as many as 32 MB hold.
+
+    Args:
+        parts: framed records of each chunk, in the order of the chunks.
+        number: of the shard.
+        seed: of the order.
+    """
+    rng = random.Random(f"{seed} shard {number}")
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)  # gzip, without a date
+    block: list[bytes] = []
+    size = 0
+    for part in chain(parts, [None]):
+        if part is None or size >= _BLOCK:
+            rng.shuffle(block)
+            for at in range(0, len(block), 256):
+                yield packer.compress(b"".join(block[at : at + 256]))
+            block, size = [], 0
+        block += part or ()
+        size += sum(map(len, part or ()))
+    yield packer.flush()
 
 
 def _records(path: Path, place: int) -> Iterator[bytes]:
