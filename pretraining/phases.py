@@ -168,26 +168,26 @@ def _make_without_duplicates(
     numbered, is_over, decided = enumerate(steps), False, 0
     while True:
         while workers.idle:
-            if ready:
-                chunk, keep, digests = ready.popleft()
-                workers.submit(chunk.read, _make, chunk, keep, digests)
-            elif is_over or len(waiting) >= _AHEAD * workers.count:
-                break
-            else:
-                number, (path, chunk) = next(numbered, (None, (None, None)))
-                if number is None:
-                    is_over = True
-                elif chunk is None:
-                    found[number] = read_chunk(path).digests
-                else:
-                    waiting[number] = chunk
-                    workers.submit(("digests", number), _find_digests, chunk)
             while decided in found:
                 digests = found.pop(decided)
                 keep = seen.add(digests)
                 if decided in waiting:
                     ready.append((waiting.pop(decided), keep, digests[keep]))
                 decided += 1
+            if ready:
+                chunk, keep, digests = ready.popleft()
+                workers.submit(chunk.read, _make, chunk, keep, digests)
+                continue
+            if is_over or len(waiting) >= _AHEAD * workers.count:
+                break
+            number, (path, chunk) = next(numbered, (None, (None, None)))
+            if number is None:
+                is_over = True
+            elif chunk is None:  # its file is there
+                found[number] = read_chunk(path).digests
+            else:
+                waiting[number] = chunk
+                workers.submit(("digests", number), _find_digests, chunk)
         if not workers.pending:
             return
         key, result = workers.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from itertools import accumulate, chain
 from typing import NamedTuple
@@ -60,7 +61,11 @@ def tokenize(
     is_first[splits] = True
     is_first = is_first[:-1]
     lengths = np.fromiter(map(len, lines), np.int64, len(lines))
-    begins = rows.starts + np.repeat(np.cumsum(lengths) - lengths, rows.lengths)
+    kinds = _kinds_of(lines)
+    moved = np.repeat(np.cumsum(lengths) - lengths, rows.lengths)
+    begins = np.minimum(rows.starts + moved, len(kinds) - 1)
+    # SentencePiece has spaces at the beginning of a token.
+    begins = np.maximum(begins, np.minimum(_next_visible(kinds)[begins], rows.ends + moved - 1))
 
     def differs(numbers: np.ndarray) -> np.ndarray:
         """Whether each token has another number than the one before in its line."""
@@ -71,16 +76,26 @@ def tokenize(
     word_starts = differs(rows.words)
     if segment is not None:
         word_starts &= differs(number_words(lines, segment)[begins])
-    sentence_starts = differs(_number_sentences(lines)[begins])
+    sentence_starts = differs(_number_sentences(kinds)[begins])
     sentence_ends = np.append(sentence_starts[1:], True)[: len(rows.ids)]
     starts_of_documents = list(accumulate(map(len, documents), initial=0))
     return Tokens(rows.ids, word_starts, sentence_ends, splits.tolist(), starts_of_documents)
 
 
-def _number_sentences(lines: Sequence[str]) -> np.ndarray:
-    """Which sentence each character belongs to: int32 (characters,), growing."""
+def _kinds_of(lines: Sequence[str]) -> np.ndarray:
+    """The kind of every character: uint8 (characters,)."""
     codes = np.frombuffer("".join(lines).encode("utf-32-le", "surrogatepass"), np.uint32)
-    kinds = _table()[np.minimum(codes, len(_table()) - 1)]
+    return _table()[np.minimum(codes, len(_table()) - 1)]
+
+
+def _next_visible(kinds: np.ndarray) -> np.ndarray:
+    """The place of each character, of a space that of the next other character."""
+    places = np.where(kinds == _SPACE, len(kinds), np.arange(len(kinds)))
+    return np.minimum.accumulate(places[::-1])[::-1]
+
+
+def _number_sentences(kinds: np.ndarray) -> np.ndarray:
+    """Which sentence each character belongs to: int32 (characters,), growing."""
     after = np.append(kinds[1:], np.uint8(_SPACE))[: len(kinds)]
     ends = kinds == _ENDS
     ends |= (kinds == _FULL_STOP) & ((after == _SPACE) | (after == _CLOSES))
@@ -92,14 +107,10 @@ def _number_sentences(lines: Sequence[str]) -> np.ndarray:
     return np.cumsum(begins, dtype=np.int32)
 
 
+@functools.lru_cache(maxsize=1)
 def _table(size: int = 0x10000) -> np.ndarray:
     """Kind of each character of the basic plane; the last stands for all others."""
-    global _kinds
-    if _kinds is None:
-        _kinds = np.zeros(size, np.uint8)
-        for kind, characters in _KINDS.items():
-            _kinds[[ord(character) for character in characters]] = kind
-    return _kinds
-
-
-_kinds: np.ndarray | None = None
+    kinds = np.zeros(size, np.uint8)
+    for kind, characters in _KINDS.items():
+        kinds[[ord(character) for character in characters]] = kind
+    return kinds
