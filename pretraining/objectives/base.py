@@ -6,9 +6,12 @@ import abc
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from kerasbert.backend import keras, tf
+
+if TYPE_CHECKING:
+    from kerasbert.models.transformer import Transformer
 
 Sums = dict[str, tf.Tensor]
 Ratios = dict[str, tuple[tf.Tensor, tf.Tensor]]
@@ -59,7 +62,10 @@ class Objective(abc.ABC):
         rows: rows of the model for each record.
         splittable: whether the rows of a batch are independent of each other, so that it may be
             computed in parts.
+        metric_names: of what :meth:`sums` gives besides the losses.
         model: holds every variable that is trained.
+        networks: the transformers in it, each with the number of positions of a row at which it
+            scores the vocabulary.
     """
 
     name: ClassVar[str]
@@ -70,6 +76,7 @@ class Objective(abc.ABC):
     loss_weights: dict[str, float]
     metric_names: tuple[str, ...]
     model: keras.Model
+    networks: list[tuple[Transformer, int]]
 
     def __init__(self, corpus: CorpusFacts):
         if corpus.style not in self.styles:

@@ -11,7 +11,8 @@ from kerasbert import build_transformer_model, save_weights_as_checkpoint
 from kerasbert.backend import keras
 from kerasbert.checkpoints.loading import open_tensors
 from kerasbert.checkpoints.source import find_checkpoint
-from kerasbert.layers import GatherPositions
+from kerasbert.layers import GatherPositions, PositionEmbedding
+from kerasbert.layers.embeddings import too_long
 from kerasbert.models.bert import BERT
 from kerasbert.models.gpt import GPT
 from kerasbert.models.registry import find_model, recognize
@@ -49,7 +50,7 @@ class ModelSource:
 
         Raises:
             ValueError: for a family that the objective cannot train, an option that is not free,
-                or a vocabulary that is not the corpus's.
+                a vocabulary that is not the corpus's, or records that are too long.
         """
         fixed = {"sequence_length": corpus.max_length, **fixed}
         taken = sorted(fixed.keys() & self.options.keys())
@@ -77,7 +78,7 @@ class ModelSource:
             **{**self.options, **fixed},
             return_keras_model=False,
         )
-        _check_vocabulary(corpus, transformer)
+        _check_fit(corpus, transformer)
         return transformer
 
     def family(self) -> type[Transformer]:
@@ -90,7 +91,7 @@ class ModelSource:
         return find_model(recognize(names, files.config or {}) or "bert")[0]
 
 
-def _check_vocabulary(corpus: CorpusFacts, transformer: Transformer) -> None:
+def _check_fit(corpus: CorpusFacts, transformer: Transformer) -> None:
     config, pad = transformer.config, corpus.special_ids["pad"]
     if config.vocab_size != corpus.vocab_size:
         raise ValueError(
@@ -103,6 +104,9 @@ def _check_vocabulary(corpus: CorpusFacts, transformer: Transformer) -> None:
             f"padding of the corpus has id {pad}, but that of the model "
             f"{config.pad_token_id}: set pad_token_id in the config, or use the right vocabulary."
         )
+    for layer in transformer.layers.values():
+        if isinstance(layer, PositionEmbedding) and layer.longest < corpus.max_length:
+            raise ValueError(too_long(corpus.max_length, layer.longest))
 
 
 def chosen_inputs(transformer: Transformer, width: int) -> tuple[keras.KerasTensor, list]:

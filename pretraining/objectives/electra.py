@@ -124,6 +124,10 @@ class Electra(Objective):
             [generator.output, discriminator.output],
             name="electra_pretraining",
         )
+        self.networks = [
+            (self.generator, self.masking.max_predictions),
+            (self.discriminator, 0),
+        ]
 
     def _build_generator(self, source: ModelSource) -> Transformer:
         options = self.options
@@ -153,6 +157,7 @@ class Electra(Objective):
             self.corpus,
             with_mlm="linear",
             prefix="Generator-",
+            embedding_size=self.discriminator.config.embedding_width,
             layers={name: self.discriminator.layers[name] for name in SHARED_LAYERS},
         )
 

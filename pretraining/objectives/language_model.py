@@ -64,6 +64,7 @@ class LanguageModel(Objective):
         head = "final_activation" if issubclass(source.family(), GPT) else "with_mlm"
         self.transformer = source.build(corpus, application="lm", **{head: "linear"})
         self.model = training_model(self.transformer, self.width)
+        self.networks = [(self.transformer, self.width)]
 
     def prepare(self, batch: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         token_ids = batch["token_ids"]

@@ -75,6 +75,7 @@ class MaskedLM(Objective):
         self.model = training_model(
             self.transformer, self.masking.max_predictions, pooled=bool(self.heads())
         )
+        self.networks = [(self.transformer, self.masking.max_predictions)]
 
     def heads(self) -> dict[str, Any]:
         """Further heads, as arguments of ``build_transformer_model``."""

@@ -86,6 +86,7 @@ class SimBERT(Objective):
         heads = {"with_pool": "linear", "with_mlm": "linear"}
         self.transformer = source.build(corpus, application="unilm", **heads)
         self.model = training_model(self.transformer, self.width, pooled=True)
+        self.networks = [(self.transformer, self.width)]
 
     def prepare(self, batch: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         both = _interleaved(batch, _reversed(batch))

@@ -99,6 +99,7 @@ class UniLM(Objective):
         self.metric_names = tuple(f"{task}_accuracy" for task in TASKS)
         self.transformer = source.build(corpus, application="unilm", with_mlm="linear")
         self.model = training_model(self.transformer, self.width)
+        self.networks = [(self.transformer, self.width)]
 
     def prepare(self, batch: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         task_seed, mask_seed, split_seed, choice_seed = seeds(seed, 4)
