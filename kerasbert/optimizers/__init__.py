@@ -1,5 +1,6 @@
 """Optimizers and schedules for fine-tuning and pretraining, usable with any Keras model."""
 
+from kerasbert.optimizers.adafactor import Adafactor, RelativeStep
 from kerasbert.optimizers.adam_weight_decay import AdamWeightDecay
 from kerasbert.optimizers.adamw import AdamW
 from kerasbert.optimizers.applying import apply_reduced_gradients, create_state
@@ -17,11 +18,13 @@ from kerasbert.optimizers.weight_average import WeightAverage
 __all__ = [
     "LAMB",
     "NO_DECAY",
+    "Adafactor",
     "AdamW",
     "AdamWeightDecay",
     "LossScale",
     "NezhaLAMB",
     "PiecewiseLinear",
+    "RelativeStep",
     "WarmupCosineDecay",
     "WarmupPolynomialDecay",
     "WeightAverage",
