@@ -39,7 +39,7 @@ from tqdm.auto import tqdm
 
 from kerasbert.tokenizers.segmentation import NAMES, segmenter
 from pretraining.alterations import Alterer, read_synonyms
-from pretraining.vocabulary import _read
+from pretraining.texts import Texts
 
 _SENTENCE = re.compile(r"(?:[^。！？!?；;…\n.]|\.(?!\s))+(?:[。！？!?；;…]+|\.)?[”’」』）)\"]*")
 _UNIT = "[条條章节節款项項]"
@@ -110,7 +110,8 @@ def parse(argv=None) -> argparse.Namespace:
         prog="python -m pretraining.pairs", description=__doc__.split("\n")[0]
     )
     add = parser.add_argument
-    add("--input", nargs="+", required=True, help="files of text, or patterns in quotes")
+    add("--input", nargs="+", required=True, help="files, folders, or patterns in quotes")
+    add("--text-field", default="text", help="of the objects in JSON lines (text)")
     add("--output", type=Path, required=True, help="the groups.jsonl to write")
     add("--groups", type=int, default=100_000, help="how many, or fewer if the text has no more")
     add("--copies", type=int, default=1, help="changed copies of each sentence")
@@ -134,12 +135,13 @@ def main(argv=None) -> int:
     similar = read_synonyms(chosen.synonyms) if chosen.synonyms else None
     alterer = Alterer(segmenter(chosen.segmenter), similar, chosen.seed)
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    texts = Texts(chosen.input, chosen.text_field, progress=True)
     found = (
-        sentence
-        for text in _watched(_read(chosen.input))
-        for sentence in sentences(text, chosen.shortest, chosen.longest)
+        sentence for text in texts for sentence in sentences(text, chosen.shortest, chosen.longest)
     )
     taken = choose(found, chosen.groups, chosen.seed)
+    for complaint in texts.complaints():
+        print(complaint, file=sys.stderr)
     if not taken:
         raise ValueError(
             f"no sentence of {chosen.shortest} to {chosen.longest} characters was found."
@@ -151,13 +153,6 @@ def main(argv=None) -> int:
         "change and were left out."
     )
     return written
-
-
-def _watched(texts: Iterable[str]) -> Iterator[str]:
-    with tqdm(unit="char", unit_scale=True, desc="reading") as bar:
-        for text in texts:
-            yield text
-            bar.update(len(text))
 
 
 def _write(path: Path, groups: Iterable[list[str]]) -> int:

@@ -20,17 +20,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import multiprocessing
 import re
 import string
 import sys
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
-
-from tqdm.auto import tqdm
 
 from kerasbert.tokenizers.characters import (
     CAPITAL_SIGMA,
@@ -42,12 +38,14 @@ from kerasbert.tokenizers.characters import (
     split_words,
 )
 from kerasbert.tokenizers.vocabulary import save_vocab
+from pretraining.documents import read_documents
+from pretraining.texts import Pieces, Texts
 from pretraining.word_pieces import learn_pieces, spell
+from pretraining.workers import Workers
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHINESE_PUNCTUATION = "，。、；：？！“”‘’（）《》〈〉「」『』【】〔〕—…·～￥"
 LONGEST_WORD = 200  # characters: the tokenizer calls longer words unknown
-_CHUNK = 1 << 20  # characters that are counted at once
 _MOST_WORDS = 2_000_000  # kept in memory: when there are more, those met once are forgotten
 _SPACES = "".join(char for char in map(chr, range(0x3001)) if is_whitespace(char))
 _CJK = "".join(f"{chr(first)}-{chr(last)}" for first, last in CJK_RANGES)
@@ -86,31 +84,38 @@ def count_words(texts: Iterable[str], lower_case: bool = True) -> Counter[str]:
     return words
 
 
-def count_in_chunks(
-    texts: Iterable[str], lower_case: bool = True, workers: int = 1, progress: bool = False
-) -> Counter[str]:
+def count_files(texts: Texts, lower_case: bool = True, workers: int = 1) -> Counter[str]:
     """Counts the words of any amount of text, in several processes if asked.
 
     Args:
-        texts: documents or lines.
+        texts: the files; ``texts.complaints()`` tells afterwards what was wrong in them.
         lower_case: as for :func:`count_words`.
         workers: processes; 1 counts in this one.
-        progress: whether to show how much was read.
 
     Returns:
         Word to count. Beyond two million distinct words those that were met once are forgotten, at
         the same places of the text whatever the number of workers.
+
+    Raises:
+        ValueError: for less than one worker.
+        RuntimeError: a worker process died.
     """
     if workers < 1:
         raise ValueError(f"at least one worker counts, got workers={workers}.")
-    jobs = ((chunk, lower_case) for chunk in _chunks(texts))
     words: Counter[str] = Counter()
-    with tqdm(unit="char", unit_scale=True, disable=not progress, desc="counting") as bar:
-        for size, counts in _map_in_order(_count_job, jobs, workers):
-            words.update(counts)
-            if len(words) > _MOST_WORDS:
-                words = Counter({word: count for word, count in words.items() if count > 1})
-            bar.update(size)
+    waiting: dict[int, tuple] = {}  # finished before an earlier chunk
+    chunks = ((number, (pieces,)) for number, pieces in enumerate(texts.chunks()))
+    following = 0
+    with Workers(workers, (lower_case, texts.text_field)) as pool:
+        for number, result in pool.run(_count_chunk, chunks):
+            waiting[number] = result
+            while following in waiting:
+                found, counts = waiting.pop(following)
+                following += 1
+                texts.counts.update(counts)
+                words.update(found)
+                if len(words) > _MOST_WORDS:
+                    words = Counter({word: count for word, count in words.items() if count > 1})
     return words
 
 
@@ -173,53 +178,12 @@ def _is_writable(word: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in word)  # JSON may hold half a character
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    size = 0
-    for text in texts:
-        chunk.append(text)
-        size += len(text)
-        if size >= _CHUNK:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _count_job(job: tuple[list[str], bool]) -> tuple[int, Counter[str]]:
-    texts, lower_case = job
-    return sum(map(len, texts)), count_words(texts, lower_case)
-
-
-def _map_in_order(function: Callable, jobs: Iterable, workers: int) -> Iterator:
-    """The results in the order of the jobs, of which only a few wait at any time."""
-    if workers == 1:
-        yield from map(function, jobs)
-        return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-    try:
-        waiting: deque = deque()
-        for job in jobs:
-            waiting.append(pool.submit(function, job))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _read(patterns: Iterable[str]) -> Iterator[str]:
-    """The lines of the files."""
-    import glob
-
-    for pattern in patterns:
-        paths = sorted(glob.glob(pattern))
-        if not paths:
-            raise FileNotFoundError(f"no file fits {pattern!r}.")
-        for path in paths:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                yield from file
+def _count_chunk(state: tuple[bool, str], pieces: Pieces) -> tuple[Counter, Counter]:
+    """The words of a part of the files, and what was wrong in it."""
+    lower_case, text_field = state
+    counts: Counter = Counter()
+    lines = chain.from_iterable(read_documents(pieces, counts, text_field))
+    return count_words(lines, lower_case), counts
 
 
 def parse(argv=None) -> argparse.Namespace:
@@ -228,7 +192,8 @@ def parse(argv=None) -> argparse.Namespace:
         prog="python -m pretraining.vocabulary", description=__doc__.split("\n")[0]
     )
     add = parser.add_argument
-    add("--input", nargs="+", required=True, help="files of text, or patterns in quotes")
+    add("--input", nargs="+", required=True, help="files, folders, or patterns in quotes")
+    add("--text-field", default="text", help="of the objects in JSON lines (text)")
     add("--output", type=Path, required=True, help="the vocab.txt to write")
     add("--size", type=int, default=8000, help="most tokens, special ones included")
     add("--min-count", type=int, default=2, help="leave out what is rarer")
@@ -243,7 +208,10 @@ def main(argv=None) -> Vocabulary:
     """Learns a vocabulary and writes it."""
     chosen = parse(argv)
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    words = count_in_chunks(_read(chosen.input), chosen.lower_case, chosen.workers, progress=True)
+    texts = Texts(chosen.input, chosen.text_field, progress=True)
+    words = count_files(texts, chosen.lower_case, chosen.workers)
+    for complaint in texts.complaints():
+        print(complaint, file=sys.stderr)
     learnt = learn_vocabulary(words, chosen.size, chosen.min_count, chosen.lower_case)
     save_vocab(chosen.output, learnt.tokens)
     print(
@@ -257,5 +225,5 @@ def main(argv=None) -> Vocabulary:
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
         sys.exit(f"error: {error}")

@@ -1,6 +1,5 @@
 """Groups of similar sentences from raw text."""
 
-import itertools
 import json
 import random
 import re
@@ -145,6 +144,13 @@ def test_the_command_writes_groups_and_the_same_again(tmp_path, capsys):
     assert main([*command, "--output", str(tmp_path / "all")]) == len(lines)
     main([*command, "--groups", "10", "--output", str(tmp_path / "other"), "--seed", "1"])
     assert (tmp_path / "other").read_bytes() != (tmp_path / "one").read_bytes()
+
+
+def test_bad_text_is_reported(tmp_path, capsys):
+    (tmp_path / "a.txt").write_bytes(b"\xff" + SENTENCE.encode())
+    main(["--input", str(tmp_path / "a.txt"), "--output", str(tmp_path / "groups")])
+    assert "1 bad bytes" in capsys.readouterr().err
+    assert json.loads((tmp_path / "groups").read_text(encoding="utf-8"))["texts"][0] == SENTENCE
 
 
 def test_an_interrupted_run_leaves_what_was_there(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Vocabularies learnt from raw text: what they hold, and that the tokenizer agrees."""
 
+import gzip
 import os
 import random
 import subprocess
@@ -14,9 +15,10 @@ from kerasbert import Tokenizer
 from kerasbert.tokenizers import load_vocab, save_vocab
 from kerasbert.tokenizers.characters import Rules, split_words
 from pretraining import vocabulary
+from pretraining.texts import Texts
 from pretraining.vocabulary import (
     CHINESE_PUNCTUATION,
-    count_in_chunks,
+    count_files,
     count_words,
     learn_vocabulary,
     main,
@@ -152,21 +154,38 @@ def test_pieces_are_those_of_recounting_after_every_merge(words, min_count):
     assert list(few.items()) == list(expected.items())[:3]
 
 
-def test_frequent_words_survive_when_memory_is_short(monkeypatch):
-    monkeypatch.setattr(vocabulary, "_CHUNK", 10)
+def test_frequent_words_survive_when_memory_is_short(tmp_path, monkeypatch):
+    for number in range(100):
+        (tmp_path / f"{number}.txt").write_text(f"often once{number}")
+    monkeypatch.setattr("pretraining.texts.choose_chunk_bytes", lambda _: 10)
     monkeypatch.setattr(vocabulary, "_MOST_WORDS", 20)
-    lines = [f"often once{number}" for number in range(100)]
-    counts = count_in_chunks(lines)
+    counts = count_files(Texts(tmp_path))
     assert counts["often"] == 100
     assert len(counts) <= 21
+
+
+def test_chunks_that_finish_out_of_turn_are_counted_in_turn(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("\n\n".join(f"w{n} w{n // 2} w{n // 3}" for n in range(60)))
+    monkeypatch.setattr("pretraining.texts.choose_chunk_bytes", lambda _: 10)
+    monkeypatch.setattr(vocabulary, "_MOST_WORDS", 5)  # what is forgotten depends on the order
+    expected = count_files(Texts(tmp_path))
+
+    class Backwards(vocabulary.Workers):
+        def run(self, function, tasks):
+            results = list(super().run(function, tasks))
+            return reversed(results)
+
+    monkeypatch.setattr(vocabulary, "Workers", Backwards)
+    assert count_files(Texts(tmp_path)) == expected
+    assert len(expected) < 60
 
 
 @pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(tmp_path, monkeypatch):
     words = ["天地玄黄", "宇宙洪荒", "reading", "learning", "deep", "2019", "，。"]
     for number in range(3):
-        lines = (" ".join(random.Random(number).choices(words, k=20)) for _ in range(50))
-        (tmp_path / f"{number}.txt").write_text("\n".join(lines), encoding="utf-8")
+        lines = [" ".join(random.Random(i).choices(words, k=20)) for i in range(9000)]
+        (tmp_path / f"{number}.txt").write_text("\n\n".join(lines), encoding="utf-8")
     written = []
     for workers in ("1", "3"):
         output = tmp_path / workers / "vocab.txt"
@@ -199,10 +218,23 @@ def test_a_file_without_words_is_refused(tmp_path):
         main(["--input", str(tmp_path / "a.txt"), "--output", str(tmp_path / "vocab.txt")])
 
 
-def test_broken_text_is_counted_as_far_as_it_can_be_read(tmp_path):
+def test_broken_text_is_counted_as_far_as_it_can_be_read(tmp_path, capsys):
     (tmp_path / "a.txt").write_bytes("天\n".encode() * 3 + b"\xff\xfe\n" + "地\n".encode() * 2)
-    learnt = main(["--input", str(tmp_path / "a.txt"), "--output", str(tmp_path / "vocab.txt")])
+    (tmp_path / "b.txt").write_text("")
+    learnt = main(["--input", str(tmp_path), "--output", str(tmp_path / "vocab.txt")])
     assert {"天", "地"} <= set(learnt.tokens)
+    assert learnt.words == 5
+    complaints = capsys.readouterr().err
+    assert "2 bad bytes" in complaints
+    assert "b.txt: empty" in complaints
+
+
+def test_compressed_files_and_json_lines_are_read(tmp_path):
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("天天".encode()))
+    (tmp_path / "b.jsonl").write_text('{"body": "地地"}\n{"body": ["玄玄", "黄黄"]}\n', "utf-8")
+    command = ["--input", str(tmp_path), "--output", str(tmp_path / "vocab.txt")]
+    learnt = main([*command, "--text-field", "body"])
+    assert set("天地玄黄") <= set(learnt.tokens)
 
 
 @pytest.mark.slow
