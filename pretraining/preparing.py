@@ -61,7 +61,7 @@ def prepare(
         hmm: whether jieba guesses words that its dictionary lacks.
         shards: number of shards; None is one for 256 MB of text, at least 8. There are no more
             than sequences.
-        workers: processes. Each imports TensorFlow first; 1 works in this process.
+        workers: processes; 1 works in this process.
         seed: of all that is drawn.
         deduplicate: leave out documents that occurred before (white space does not count).
         documents: in style "roberta", what stands between two documents in a sequence: "separated"

@@ -229,9 +229,33 @@ def _reader(raw: BinaryIO, suffix: str) -> Callable[[int], bytes]:
     if suffix == ".xz":
         return lzma.LZMAFile(raw).read1
     if suffix == ".zst":
-        reader = _zstandard().ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return reader.read1
+        return _ZstandardFile(raw).read
     return raw.read
+
+
+class _ZstandardFile:
+    """Reads frame after frame; unlike zstandard's own reader it misses the end of a cut file."""
+
+    def __init__(self, raw: BinaryIO):
+        self._raw, self._rest = raw, b""
+        self._frame = None  # the one that we are in
+
+    def read(self, size: int) -> bytes:
+        """Some bytes, for each call those of a sixteenth of the size in the file."""
+        while True:
+            packed = self._rest or self._raw.read(max(size // 16, 1))
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("the file ends inside a frame")
+                return b""
+            if self._frame is None:
+                self._frame = _zstandard().ZstdDecompressor().decompressobj()
+            content = self._frame.decompress(packed)
+            self._rest = self._frame.unused_data
+            if self._frame.eof:
+                self._frame = None
+            if content:
+                return content
 
 
 def _zstandard():

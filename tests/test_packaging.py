@@ -26,7 +26,7 @@ NEEDS_MAKE = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 EXTRAS = {
     *("addons", "legacy", "bpe", "pretraining", "notebooks", "metrics", "bench", "faiss", "serve"),
-    *("onnx", "test", "lint"),
+    *("onnx", "beam", "test", "lint"),
 }
 
 

@@ -17,7 +17,7 @@ from pretraining.reading import Group, Source, choose_chunk_bytes, find_inputs, 
 from tests.pretraining.corpus_cases import as_text, make_documents
 
 
-def read(files, chunk_bytes, block=None, further=None, monkeypatch=None):
+def read(files, chunk_bytes):
     """Chunks of files in memory, and the messages."""
     problems: list[str] = []
     sources = tuple(Source(name, len(content)) for name, content in files.items())
@@ -113,7 +113,8 @@ PACK = {
 
 def pack(suffix, content):
     if suffix == ".zst":
-        return pytest.importorskip("zstandard").ZstdCompressor().compress(content)
+        zstandard = pytest.importorskip("zstandard")
+        return zstandard.ZstdCompressor(write_checksum=True).compress(content)
     return PACK[suffix](content)
 
 
@@ -131,7 +132,7 @@ def test_compressed_files_are_unpacked(suffix):
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "no such format"])
 def test_a_damaged_file_is_used_up_to_the_damage_and_reported(suffix, damage):
-    text = bytes(os.urandom(700_000).hex(), "ascii")
+    text = bytes(os.urandom(200_000).hex(), "ascii")
     packed = bytearray(pack(suffix, text))
     if damage == "cut":
         del packed[len(packed) * 9 // 10 :]
@@ -140,13 +141,13 @@ def test_a_damaged_file_is_used_up_to_the_damage_and_reported(suffix, damage):
         packed[-9] ^= 0xFF
     else:
         packed[:] = b"plain text"
-    chunks, problems = read({f"a.txt{suffix}": bytes(packed), "b.txt": b"\nnext"}, 100_000)
+    chunks, problems = read({f"a.txt{suffix}": bytes(packed), "b.txt": b"\nnext"}, 50_000)
     (problem,) = [problem for problem in problems if "empty" not in problem] or [""]
-    assert problem.startswith(f"a.txt{suffix}: damaged") or (suffix, damage) == (".zst", "cut")
+    assert problem.startswith(f"a.txt{suffix}: damaged")
     found = b"".join(contents(chunks))
     assert found.endswith(b"\nnext")
-    if damage == "cut" and suffix in (".gz", ".xz"):
-        assert len(found) > 600_000 and text.startswith(found[:600_000])
+    if damage == "cut" and suffix != ".bz2":  # whose blocks are 900 KB
+        assert len(found) > 200_000 and text.startswith(found[:200_000])
 
 
 def test_errors_of_the_system_are_not_taken_for_damage():

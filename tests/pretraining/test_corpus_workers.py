@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import kerasbert
 from pretraining.workers import Workers
 from tests.conftest import CHECKOUT
 
@@ -22,6 +23,21 @@ def fail(state, number):
     if number == 3:
         raise ArithmeticError(f"{number} is too much")
     return number
+
+
+def what_is_imported(state, number):
+    names = {"tensorflow", "kerasbert", "pytest", "__mp_main__"}
+    return type(state).__module__, names & set(sys.modules)
+
+
+def use_all_of_kerasbert(state):
+    import kerasbert
+    from kerasbert import snippets  # a module of it
+
+    before = "tensorflow" in sys.modules
+    from kerasbert import TransformerConfig
+
+    return before, kerasbert.__version__, TransformerConfig.__name__, snippets.__name__
 
 
 def die(state):
@@ -67,6 +83,18 @@ def test_two_workers_apply_what_one_does():
 
 
 @pytest.mark.slow
+def test_processes_know_neither_tensorflow_nor_the_program():
+    from kerasbert.tokenizers import Tokenizer
+
+    state = Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "天"])
+    with Workers(2, state) as workers:
+        ((_, found),) = workers.run(what_is_imported, [(0, (0,))])
+        ((_, later),) = workers.run(use_all_of_kerasbert, [(0, ())])
+    assert found == ("kerasbert.tokenizers.tokenizer", {"kerasbert"})
+    assert later[1:] == (kerasbert.__version__, "TransformerConfig", "kerasbert.snippets")
+
+
+@pytest.mark.slow
 def test_an_error_in_a_process_is_told_with_its_place():
     with pytest.raises(RuntimeError, match=r"(?s)in fail.*ArithmeticError: 3 is too much"):
         with Workers(2, 0) as workers:
@@ -80,13 +108,13 @@ def test_a_process_that_dies_is_told():
             list(workers.run(die, [(0, ())]))
 
 
+# Without a guard against being run in every process.
 PARENT = """
 import sys, time
 from pretraining.workers import Workers
-if __name__ == "__main__":
-    workers = Workers(2, 0).__enter__()
-    print(*(process.pid for process in workers._processes.values()), flush=True)
-    time.sleep(100)
+workers = Workers(2, 0).__enter__()
+print(*(process.pid for process in workers._processes.values()), flush=True)
+time.sleep(100)
 """
 
 
