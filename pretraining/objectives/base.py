@@ -62,7 +62,6 @@ class Objective(abc.ABC):
         rows: rows of the model for each record.
         splittable: whether the rows of a batch are independent of each other, so that it may be
             computed in parts.
-        metric_names: of what :meth:`sums` gives besides the losses.
         model: holds every variable that is trained.
         networks: the transformers in it, each with the number of positions of a row at which it
             scores the vocabulary.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kerasbert import build_transformer_model, save_weights_as_checkpoint
-from kerasbert.backend import keras
+from kerasbert.backend import keras, tf
 from kerasbert.checkpoints.loading import open_tensors
 from kerasbert.checkpoints.source import find_checkpoint
 from kerasbert.layers import GatherPositions, PositionEmbedding
@@ -109,42 +109,28 @@ def _check_fit(corpus: CorpusFacts, transformer: Transformer) -> None:
             raise ValueError(too_long(corpus.max_length, layer.longest))
 
 
-def chosen_inputs(transformer: Transformer, width: int) -> tuple[keras.KerasTensor, list]:
-    """The input of positions, and the outputs of the last head at these alone.
-
-    Args:
-        transformer: built, its last output that of a head over every token.
-        width: number of positions of a row.
-
-    Returns:
-        The input int32 (batch, width), and the head's output (batch, width, ...), by the very
-        layers of the transformer.
-    """
-    positions = keras.Input((width,), dtype="int32", name=f"{transformer.prefix}Input-Positions")
-    gathered = GatherPositions(
-        name=f"{transformer.prefix}Gather-Positions", dtype=transformer.dtype_policy
-    )(transformer.hidden_states, positions)
-    return positions, transformer.apply_heads(gathered)[-1]
-
-
 def training_model(transformer: Transformer, width: int, pooled: bool = False) -> keras.Model:
-    """The model of a step: inputs of the transformer and positions, to logits of these.
+    """The model of a step: inputs of the transformer and positions, to logits at these alone.
 
     Args:
-        transformer: built with an MLM head.
+        transformer: built, its last output that of a head over every token; the same layers are
+            used here.
         width: number of positions of a row.
         pooled: whether its first output, (batch, ...), is an output here as well, before the
             logits (batch, width, vocab_size).
     """
-    positions, logits = chosen_inputs(transformer, width)
+    prefix = transformer.prefix
+    positions = keras.Input((width,), dtype="int32", name=f"{prefix}Input-Positions")
+    gather = GatherPositions(name=f"{prefix}Gather-Positions", dtype=transformer.dtype_policy)
+    logits = transformer.apply_heads(gather(transformer.hidden_states, positions))[-1]
     outputs = [transformer.outputs[0], logits] if pooled else logits
     return keras.Model([*transformer.inputs, positions], outputs, name=transformer.name)
 
 
-def arguments(transformer: Transformer, token_ids, segment_ids, *others) -> Sequence:
-    """The arguments of a training model: segments only where it reads them."""
-    segments = [segment_ids] if transformer.reads_segments else []
-    return [token_ids, *segments, *others]
+def model_inputs(transformer: Transformer, inputs: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+    """What a training model takes of the inputs of a step: segments only where it reads them."""
+    segments = ["segment_ids"] if transformer.reads_segments else []
+    return [inputs[name] for name in ("token_ids", *segments, "positions")]
 
 
 def export_of(transformer: Transformer) -> Export:

@@ -21,7 +21,7 @@ from kerasbert.models.weights import save_networks_as_checkpoint
 from pretraining.masking import mask_tokens
 from pretraining.objectives import scores
 from pretraining.objectives.base import CorpusFacts, Export, Objective, Ratios, Sums
-from pretraining.objectives.building import ModelSource, arguments, training_model
+from pretraining.objectives.building import ModelSource, model_inputs, training_model
 from pretraining.objectives.draws import random_fractions
 from pretraining.objectives.mask_settings import masking_config
 from pretraining.objectives.records import candidates, segments
@@ -179,8 +179,7 @@ class Electra(Objective):
         }
 
     def sums(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tuple[Sums, Ratios]:
-        names = ("token_ids", "segment_ids", "positions")
-        given = arguments(self.generator, *(inputs[name] for name in names))
+        given = model_inputs(self.generator, inputs)
         logits = self.generator_model(given, training=training)
         labels, weights = inputs["labels"], inputs["weights"]
         loss, accuracy = scores.of_labels(labels, logits, weights)
@@ -202,8 +201,8 @@ class Electra(Objective):
             replaced: int32 (rows, length), the original tokens but for the generator's.
             training: whether to drop out.
         """
-        given = arguments(self.discriminator, replaced, inputs["segment_ids"])
-        given = given if len(given) > 1 else given[0]
+        reads_segments = self.discriminator.reads_segments
+        given = [replaced, inputs["segment_ids"]] if reads_segments else replaced
         logits = self.discriminator.model(given, training=training)[..., 0]
         fake = tf.not_equal(replaced, inputs["original_ids"])
         real = tf.sequence_mask(inputs["length"], replaced.shape[1])

@@ -10,7 +10,7 @@ from kerasbert.backend import tf
 from kerasbert.models.gpt import GPT
 from pretraining.objectives import scores
 from pretraining.objectives.base import CorpusFacts, Export, Objective, Ratios, Sums
-from pretraining.objectives.building import ModelSource, arguments, export_of, training_model
+from pretraining.objectives.building import ModelSource, export_of, model_inputs, training_model
 from pretraining.objectives.next_token import before, check_width, next_tokens
 from pretraining.objectives.records import real_tokens, segments
 
@@ -75,9 +75,7 @@ class LanguageModel(Objective):
         return {"lm": tf.reduce_sum(inputs["weights"])}
 
     def sums(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tuple[Sums, Ratios]:
-        names = ("token_ids", "segment_ids", "positions")
-        given = arguments(self.transformer, *(inputs[name] for name in names))
-        logits = self.model(given, training=training)
+        logits = self.model(model_inputs(self.transformer, inputs), training=training)
         loss, accuracy = scores.of_labels(inputs["labels"], logits, inputs["weights"])
         return {"lm": loss}, {"lm_accuracy": accuracy}
 

@@ -14,7 +14,7 @@ from kerasbert.backend import tf
 from pretraining.masking import mask_tokens
 from pretraining.objectives import scores
 from pretraining.objectives.base import CorpusFacts, Export, Objective, Ratios, Sums
-from pretraining.objectives.building import ModelSource, arguments, export_of, training_model
+from pretraining.objectives.building import ModelSource, export_of, model_inputs, training_model
 from pretraining.objectives.mask_settings import masking_config
 from pretraining.objectives.records import candidates, number_of_rows, segments
 from pretraining.synonyms import SynonymTable
@@ -109,9 +109,7 @@ class MaskedLM(Objective):
 
     def run(self, inputs: Mapping[str, tf.Tensor], training: bool):
         """What the model says."""
-        names = ("token_ids", "segment_ids", "positions")
-        given = arguments(self.transformer, *(inputs[name] for name in names))
-        return self.model(given, training=training)
+        return self.model(model_inputs(self.transformer, inputs), training=training)
 
     def exports(self) -> list[Export]:
         return [export_of(self.transformer)]

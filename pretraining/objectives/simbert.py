@@ -15,7 +15,7 @@ from kerasbert.backend import tf
 from kerasbert.tasks.in_batch import partner_logits, partner_losses
 from pretraining.objectives import scores
 from pretraining.objectives.base import CorpusFacts, Export, Objective, Ratios, Sums
-from pretraining.objectives.building import ModelSource, arguments, export_of, training_model
+from pretraining.objectives.building import ModelSource, export_of, model_inputs, training_model
 from pretraining.objectives.language_model import no_masking
 from pretraining.objectives.next_token import before, check_width, next_tokens
 from pretraining.objectives.records import number_of_rows, segments
@@ -106,8 +106,7 @@ class SimBERT(Objective):
         }
 
     def sums(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tuple[Sums, Ratios]:
-        names = ("token_ids", "segment_ids", "positions")
-        given = arguments(self.transformer, *(inputs[name] for name in names))
+        given = model_inputs(self.transformer, inputs)
         vectors, logits = self.model(given, training=training)
         loss, accuracy = scores.of_labels(inputs["labels"], logits, inputs["weights"])
         similarity, found = self._similarity(inputs["groups"], tf.cast(vectors, tf.float32))

@@ -24,7 +24,7 @@ from kerasbert.backend import tf
 from pretraining.masking import mask_tokens
 from pretraining.objectives import scores
 from pretraining.objectives.base import CorpusFacts, Export, Objective, Ratios, Sums
-from pretraining.objectives.building import ModelSource, arguments, export_of, training_model
+from pretraining.objectives.building import ModelSource, export_of, model_inputs, training_model
 from pretraining.objectives.draws import random_fractions, random_keys, seeds
 from pretraining.objectives.mask_settings import masking_config
 from pretraining.objectives.next_token import before, check_width, next_tokens
@@ -148,10 +148,8 @@ class UniLM(Objective):
         return inputs["weights"] * tf.cast(inputs["task"] == task, tf.float32)[:, None]
 
     def sums(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tuple[Sums, Ratios]:
-        names = ("token_ids", "segment_ids", "positions")
-        given = arguments(self.transformer, *(inputs[name] for name in names))
-        logits, labels = self.model(given, training=training), inputs["labels"]
-        entropies, right = scores.per_label(labels, logits)
+        logits = self.model(model_inputs(self.transformer, inputs), training=training)
+        entropies, right = scores.per_label(inputs["labels"], logits)
         losses, metrics = {}, {}
         for number, name in enumerate(TASKS):
             weights = self._weights_of(inputs, number)

@@ -122,6 +122,20 @@ def test_logits_are_those_of_all_tokens_at_the_chosen_ones(name):
     assert chosen.shape == (*inputs["positions"].shape, VOCABULARY) and chosen.dtype == tf.float32
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_vocabulary_is_scored_at_chosen_positions_only(name):
+    task = shared(name)
+    inputs = task.prepare(records_for(name), SEED)
+    graph = tf.function(lambda inputs: task.sums(inputs, True)).get_concrete_function(inputs).graph
+    products = [op.outputs[0].shape for op in graph.get_operations() if op.type == "MatMul"]
+    rows, width = inputs["positions"].shape
+    assert [shape for shape in products if shape[-1] == VOCABULARY] == [(rows * width, VOCABULARY)]
+    assert task.networks[0][1] == width
+    # the body is computed once (ELECTRA's generator has another width)
+    tokens, inner = rows * LENGTH, CONFIG["intermediate_size"]
+    assert products.count((tokens, inner)) == CONFIG["num_hidden_layers"]
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("simbert", "electra")])
 def test_parts_of_a_batch_add_up(name):
     task = shared(name)
