@@ -67,6 +67,8 @@ class Batches:
         self.corpus, self.objective = corpus, objective
         self.batch_size, self.seed, self.lanes = batch_size, seed, lanes
         self.shuffle_buffer = max(1, shuffle_buffer // lanes)
+        # traced once, and not for every lane of every epoch
+        self._prepare = tf.function(self._prepare_records)
         # of any deal of the shards to lanes: the order changes with the epoch
         least = sum(sorted(count for _, count in corpus.shards)[: shards // lanes])
         self.steps_per_epoch = least // (batch_size // lanes)
@@ -132,17 +134,19 @@ class Batches:
         records = records.skip(first * rows).batch(rows, drop_remainder=True)
         records = records.take(self.steps_per_epoch - first)
         steps = tf.data.Dataset.range(epoch * self.steps_per_epoch + first, np.iinfo(np.int64).max)
-        base = np.random.default_rng([self.seed % 2**32, lane]).integers(2**31, dtype=np.int32)
-
-        def prepare(step: tf.Tensor, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-            corpus = self.corpus
-            batch = parse(serialized, corpus.max_length, corpus.special_ids["pad"])
-            seed = tf.stack([tf.constant(base), tf.cast(step, tf.int32)])
-            return self.objective.prepare(batch, seed)
-
-        return tf.data.Dataset.zip((steps, records)).map(
-            prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        base = tf.constant(
+            np.random.default_rng([self.seed % 2**32, lane]).integers(2**31), tf.int32
         )
+        return tf.data.Dataset.zip((steps, records)).map(
+            lambda step, serialized: self._prepare(serialized, base, step),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    def _prepare_records(self, serialized, base, step) -> dict[str, tf.Tensor]:
+        corpus = self.corpus
+        batch = parse(serialized, corpus.max_length, corpus.special_ids["pad"])
+        return self.objective.prepare(batch, tf.stack([base, tf.cast(step, tf.int32)]))
 
 
 def _joined(*batches: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

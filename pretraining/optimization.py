@@ -49,5 +49,5 @@ def make_optimizer(settings: Settings):
         )
     try:
         return make(make_schedule(settings), **options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"optimizer_options do not fit {settings.optimizer!r}: {error}") from None

@@ -19,6 +19,7 @@ from pretraining.records import Corpus
 from pretraining.settings import Settings
 from pretraining.step import Step
 from pretraining.strategies import is_chief, make_strategy
+from pretraining.work import training_flops
 
 
 class Parts:
@@ -132,7 +133,7 @@ class Parts:
     @property
     def operations(self) -> int:
         """Operations of the matrix products of a step."""
-        return self.settings.batch_size * self.objective.training_flops()
+        return self.settings.batch_size * training_flops(self.objective)
 
     def facts(self) -> dict[str, object]:
         """What the numbers of a run depend on besides its settings."""

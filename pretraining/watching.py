@@ -14,6 +14,9 @@ from tqdm.auto import tqdm
 
 from kerasbert.tokenizers.vocabulary import write_whole
 
+# What tf.summary.scalar writes, which needs TensorBoard installed.
+_SCALAR = tf.compat.v1.SummaryMetadata(data_class=1)
+_SCALAR.plugin_data.plugin_name = "scalars"
 LOG, EVALUATION, PLOT = "log.csv", "evaluation.csv", "training.png"
 
 
@@ -155,7 +158,7 @@ class Watch:
         with self.writer.as_default(step=int(row["step"])):
             for name, value in row.items():
                 if name != "step":
-                    tf.summary.scalar(f"{group}/{name}", value)
+                    tf.summary.write(f"{group}/{name}", float(value), metadata=_SCALAR)
         self.writer.flush()
 
     def close(self) -> None:

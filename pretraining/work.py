@@ -9,6 +9,7 @@ import tensorflow as tf
 
 if TYPE_CHECKING:
     from kerasbert.models.transformer import Transformer
+    from pretraining.objectives import Objective
 
 
 def forward_flops(transformer: Transformer, length: int, predictions: int) -> int:
@@ -33,15 +34,17 @@ def forward_flops(transformer: Transformer, length: int, predictions: int) -> in
     return 2 * (body + head)
 
 
-def training_flops(transformers, length: int, predictions: int) -> int:
-    """Operations of a row's training step: the backward pass has twice those of the forward one.
+def training_flops(objective: Objective) -> int:
+    """Operations of a record's training step: the backward pass has twice those of the forward one.
 
     Recomputed forward passes are not counted, as they bring nothing.
     """
-    return 3 * sum(forward_flops(each, length, predictions) for each in transformers)
+    length = objective.corpus.max_length
+    forward = sum(forward_flops(network, length, scored) for network, scored in objective.networks)
+    return 3 * objective.rows * forward
 
 
-def matmul_limit(dtype: str, size: int = 2048, seconds: float = 1.0) -> float:
+def matmul_limit(dtype: str, size: int = 1024, seconds: float = 0.3) -> float:
     """Operations per second of large matrix products on the first device, as measured now.
 
     Args:

@@ -1,0 +1,133 @@
+"""Makes ``kerasbert-mini-zh``: vocabulary, corpora, masked language model, SimBERT stage, archive.
+
+    python docs/make_mini_zh.py --texts pretrain_zh --output mini
+
+The same command goes on after an interruption. The texts are those that may be used freely: novels
+whose authors' rights have ended, laws, classical poems, and the Rust book (MIT / Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+TEXTS = ("books_zh_hans", "law_zh_hans", "law_zh_hant", "poems_zh_hant", "rustbook_zh_hant")
+SENTENCES = ("books_zh_hans", "law_zh_hans")  # modern and simplified: what similarity is asked of
+CONFIG = {
+    "vocab_size": 8000,
+    "embedding_size": 128,
+    "hidden_size": 192,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 3,
+    "intermediate_size": 768,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "hidden_act": "gelu",
+    "initializer_range": 0.02,
+    "hidden_dropout_prob": 0.0,  # less than two epochs: there is nothing to learn by heart
+    "attention_probs_dropout_prob": 0.0,
+}
+MASKED = {
+    "objective": "roberta",
+    "steps": 3000,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "warmup": 200,
+    "evaluate_every": 500,
+    "log_every": 50,
+    "save_every": 250,
+}
+SIMILAR = {
+    "objective": "simbert",
+    "steps": 500,
+    "batch_size": 64,
+    "learning_rate": 3e-4,
+    "warmup": 50,
+    "log_every": 25,
+    "save_every": 100,
+}
+DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}  # for fine-tuning
+
+
+def split(texts: Path, output: Path) -> None:
+    """Holds out the last hundredth of every text's documents."""
+    for name in TEXTS:
+        documents = (texts / f"{name}.txt").read_text(encoding="utf-8").split("\n\n")
+        documents = [document for document in documents if document.strip()]
+        held_out = max(1, len(documents) // 100)
+        for folder, part in (("texts", documents[:-held_out]), ("held_out", documents[-held_out:])):
+            (output / folder).mkdir(parents=True, exist_ok=True)
+            path = output / folder / f"{name}.txt"
+            path.write_text("\n\n".join(part) + "\n", encoding="utf-8")
+
+
+def command(module: str, *arguments, **options) -> None:
+    """Runs ``python -m pretraining.MODULE``.
+
+    Raises:
+        SystemExit: with the exit code of a command that failed or was interrupted.
+    """
+    words = [sys.executable, "-m", f"pretraining.{module}", *map(str, arguments)]
+    for name, value in options.items():
+        values = value if isinstance(value, list) else [value]
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    print("$", " ".join(words[1:]), flush=True)
+    code = subprocess.run(words, cwd=Path(__file__).resolve().parents[1]).returncode
+    if code:
+        sys.exit(code)
+
+
+def pack(checkpoint: Path, target: Path) -> None:
+    """Writes the archive, weights rounded to bfloat16: half of their bytes are then zero."""
+    from kerasbert import Tokenizer, build_transformer_model, save_weights_as_checkpoint
+    from kerasbert.backend import tf
+
+    model = build_transformer_model(checkpoint, with_pool="linear", with_mlm="linear")
+    for variable in model.weights:
+        rounded = tf.cast(tf.cast(tf.convert_to_tensor(variable), tf.bfloat16), tf.float32)
+        variable.assign(rounded)
+    config = json.loads((checkpoint / "bert_config.json").read_text(encoding="utf-8"))
+    save_weights_as_checkpoint(
+        model, target, vocab=Tokenizer.from_pretrained(checkpoint), config={**config, **DROPOUT}
+    )
+    parameters = sum(int(np.prod(variable.shape)) for variable in model.weights)
+    print(f"{target}: {parameters:,} parameters, {target.stat().st_size:,} bytes")
+
+
+def main(argv=None) -> None:
+    """Takes all steps that are not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--texts", type=Path, required=True, help="folder of the texts")
+    parser.add_argument("--output", type=Path, required=True, help="folder for all that is made")
+    arguments = parser.parse_args(argv)
+    output = arguments.output.resolve()
+    if not (output / "held_out").exists():
+        split(arguments.texts, output)
+    vocabulary = output / "vocab.txt"
+    if not vocabulary.exists():
+        texts = [arguments.texts.resolve() / f"{name}.txt" for name in TEXTS]
+        command("vocabulary", input=texts, output=vocabulary, size=8000)
+    for name, folder, shards in (("corpus", "texts", 16), ("held_out_corpus", "held_out", 4)):
+        command("corpus", input=f"{output / folder}/*.txt", vocab=vocabulary, output=output / name,
+                style="roberta", max_length=128, segmenter="rjieba", shards=shards)  # fmt: skip
+    (output / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n", encoding="utf-8")
+    command("run", corpus=output / "corpus", evaluation=output / "held_out_corpus",
+            config=output / "config.json", output=output / "masked", **MASKED)  # fmt: skip
+    groups = output / "groups.jsonl"
+    if not groups.exists():
+        texts = [output / "texts" / f"{name}.txt" for name in SENTENCES]
+        command("pairs", input=texts, output=groups, groups=150_000)
+    command("corpus", input=groups, vocab=vocabulary, style="simbert", output=output / "pairs",
+            max_length=64, segmenter="none", shards=8)  # fmt: skip
+    command("run", corpus=output / "pairs", checkpoint=output / "masked" / "export",
+            model_options='{"strict": false}', output=output / "similar", **SIMILAR)  # fmt: skip
+    pack(output / "similar" / "export", output / "kerasbert-mini-zh.zip")
+
+
+if __name__ == "__main__":
+    main()
