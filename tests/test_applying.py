@@ -197,6 +197,8 @@ def test_state_is_there_before_the_first_step(make, tmp_path):
 def test_gradients_and_variables_must_be_as_many():
     with pytest.raises(ValueError, match="1 gradients, 2 variables"):
         apply_reduced_gradients(AdamW(), [tf.ones([3, 2])], two_weights())
+    with pytest.raises(ValueError, match="at least one"):
+        apply_reduced_gradients(AdamW(), [], [])
 
 
 def test_an_optimizer_that_scales_the_loss_is_refused():

@@ -8,7 +8,14 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
-from kerasbert.backend import keras, serializable, tensorflow_variable, tf, variable_path
+from kerasbert.backend import (
+    keras,
+    serializable,
+    strategy_of,
+    tensorflow_variable,
+    tf,
+    variable_path,
+)
 
 _state = threading.local()
 
@@ -131,7 +138,5 @@ def _normal(shape: tuple[int, ...], deviation: float, key: str) -> tf.Tensor:
 def _assign(variable, value: tf.Tensor) -> None:
     """Sets a variable on all its replicas."""
     variable = tensorflow_variable(variable)
-    value = tf.cast(value, variable.dtype)
-    strategy = getattr(variable, "distribute_strategy", None) or tf.distribute.get_strategy()
-    with strategy.scope():
-        variable.assign(value)
+    with strategy_of(variable).scope():
+        variable.assign(tf.cast(value, variable.dtype))

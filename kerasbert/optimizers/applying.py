@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kerasbert.backend import IS_KERAS3, keras, tensorflow_variable, tf
+from kerasbert.backend import IS_KERAS3, keras, strategy_of, tf
 
 _SUM = "_all_reduce_sum_gradients"  # Keras 3's method; checked before every use
 
@@ -18,7 +18,7 @@ def create_state(optimizer, variables: Sequence) -> None:
         optimizer: of Keras, of this package or of tensorflow-addons.
         variables: all that it will ever train, in this order.
     """
-    with _strategy_of(variables).scope():
+    with strategy_of(next(iter(variables))).scope():
         if hasattr(optimizer, "build"):
             optimizer.build(list(variables))
         else:  # tensorflow-addons
@@ -41,15 +41,15 @@ def apply_reduced_gradients(optimizer, gradients: Sequence, variables: Sequence)
         variables: as many, those that they belong to.
 
     Raises:
-        ValueError: when there are not as many of the ones as of the others, or for a
-            ``LossScaleOptimizer``.
+        ValueError: when there are not as many of the ones as of the others, for none at all, or
+            for a ``LossScaleOptimizer``.
         NotImplementedError: with several replicas, when this version of Keras sums gradients in
             an unknown way.
     """
     gradients, variables = list(gradients), list(variables)
-    if len(gradients) != len(variables):
+    if len(gradients) != len(variables) or not variables:
         raise ValueError(
-            "gradients and variables must be as many. "
+            "There must be as many gradients as variables, and at least one. "
             f"Received: {len(gradients)} gradients, {len(variables)} variables"
         )
     if isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
@@ -65,7 +65,7 @@ def apply_reduced_gradients(optimizer, gradients: Sequence, variables: Sequence)
             return
         _apply_on_keras3(optimizer, gradients, variables)
 
-    strategy = _strategy_of(variables)
+    strategy = strategy_of(variables[0])
     if tf.distribute.get_strategy() is strategy and tf.distribute.get_replica_context():
         apply(gradients)
     else:
@@ -89,9 +89,3 @@ def _apply_on_keras3(optimizer, gradients: list, variables: list) -> None:
         optimizer.apply(gradients, variables)
     finally:
         vars(optimizer).pop(_SUM, None)
-
-
-def _strategy_of(variables: Sequence):
-    """The strategy that variables were created under."""
-    first = tensorflow_variable(next(iter(variables)))
-    return getattr(first, "distribute_strategy", None) or tf.distribute.get_strategy()

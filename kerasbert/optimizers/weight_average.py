@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from kerasbert.backend import tensorflow_variable, tf
+from kerasbert.backend import strategy_of, tensorflow_variable, tf
 
 
 class WeightAverage(tf.Module):
@@ -40,9 +40,7 @@ class WeightAverage(tf.Module):
         self.decay, self.warmup = float(decay), bool(warmup)
         # Not by setattr: checkpoints would track the weights here too.
         vars(self)["_weights"] = weights
-        vars(self)["_strategy"] = (
-            getattr(weights[0], "distribute_strategy", None) or tf.distribute.get_strategy()
-        )
+        vars(self)["_strategy"] = strategy_of(weights[0])
         with self._strategy.scope():
             self.averages = [
                 tf.Variable(
