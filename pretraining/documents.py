@@ -12,6 +12,7 @@ import numpy as np
 
 Document = list[str]  # its lines, each with text in it
 
+_LONGEST_LINE = 1 << 17  # characters; longer ones are cut
 # Bytes that are no UTF-8, and halves of characters in JSON's \u escapes.
 _LONE = re.compile("[\ud800-\udfff]")
 
@@ -141,7 +142,19 @@ def _clean(text: str, counts: Counter) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    return [line for line in map(str.strip, text.split("\n")) if line]
+    return [line for line in _stripped(text) if line]
+
+
+def _stripped(text: str) -> Iterator[str]:
+    """The lines without white space around them; very long ones in parts."""
+    for line in map(str.strip, text.split("\n")):
+        if len(line) <= _LONGEST_LINE:
+            yield line
+            continue
+        for at in range(0, len(line), _LONGEST_LINE):
+            part = line[at : at + _LONGEST_LINE].strip()
+            if part:  # an empty one would end the document
+                yield part
 
 
 def _blocks(text: str, every_line: bool) -> Iterator[Document]:
@@ -149,7 +162,7 @@ def _blocks(text: str, every_line: bool) -> Iterator[Document]:
         yield from ([line] for line in _lines(text))
         return
     document: Document = []
-    for line in map(str.strip, text.split("\n")):
+    for line in _stripped(text):
         if line:
             document.append(line)
         elif document:

@@ -257,14 +257,14 @@ class TokenStream:
         )
 
 
-def encode_varints(values: np.ndarray) -> tuple[bytes, list[int]]:
+def encode_varints(values: np.ndarray) -> tuple[bytes, np.ndarray]:
     """Protocol buffers' variable-length integers of many values, 7 bits to a byte.
 
     Args:
         values: (n,), each from 0 to 2 ** 31 - 1.
 
     Returns:
-        The bytes, and where each value begins in them with the end at last: n + 1 numbers.
+        The bytes, and where each value begins in them with the end at last: int64 (n + 1,).
     """
     values = np.asarray(values, np.int64)
     sizes = np.ones(len(values), np.int64)
@@ -277,7 +277,7 @@ def encode_varints(values: np.ndarray) -> tuple[bytes, list[int]]:
         rows = np.flatnonzero(sizes > place)
         goes_on = (sizes[rows] > place + 1) << 7
         out[splits[rows] + place] = (values[rows] >> 7 * place & 127) | goes_on
-    return out.tobytes(), splits.tolist()
+    return out.tobytes(), splits
 
 
 def _varint(value: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ _KINDS = {
     _CLOSES: "”’」』）》〉】\"')]",
     _SPACE: " \t\u3000\u00a0",
 }
+_BATCH = 1 << 18  # characters, about
 _MANY_CLOSE = 3  # so many quotation marks and the like may follow the end of a sentence
 
 
@@ -55,13 +56,38 @@ def tokenize(
         segment: cuts a text into words; None leaves words to the tokenizer.
     """
     lines = list(chain.from_iterable(documents))
+    parts = [_tokenize_lines(batch, tokenizer, segment) for batch in _batches(lines)]
+    ids, word_starts, sentence_ends, lengths = (np.concatenate(part) for part in zip(*parts))
+    return Tokens(
+        ids,
+        word_starts,
+        sentence_ends,
+        [0, *np.cumsum(lengths).tolist()],
+        list(accumulate(map(len, documents), initial=0)),
+    )
+
+
+def _batches(lines: list[str]) -> Iterator[list[str]]:
+    """Lines that are tokenized together: what is done for every character takes memory."""
+    begin, size = 0, 0
+    for end, line in enumerate(lines):
+        if size > _BATCH:
+            yield lines[begin:end]
+            begin, size = end, 0
+        size += len(line)
+    yield lines[begin:]
+
+
+def _tokenize_lines(
+    lines: list[str], tokenizer: BaseTokenizer, segment: Segment | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, word starts, sentence ends, and the number of tokens of each line."""
     rows = tokenizer._rows(lines, with_offsets=True, with_words=True)
-    splits = rows.splits
     is_first = np.zeros(len(rows.ids) + 1, bool)
-    is_first[splits] = True
+    is_first[rows.splits] = True
     is_first = is_first[:-1]
-    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
     kinds = _kinds_of(lines)
+    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
     moved = np.repeat(np.cumsum(lengths) - lengths, rows.lengths)
     begins = np.minimum(rows.starts + moved, len(kinds) - 1)
     # SentencePiece has spaces at the beginning of a token.
@@ -78,8 +104,7 @@ def tokenize(
         word_starts &= differs(number_words(lines, segment)[begins])
     sentence_starts = differs(_number_sentences(kinds)[begins])
     sentence_ends = np.append(sentence_starts[1:], True)[: len(rows.ids)]
-    starts_of_documents = list(accumulate(map(len, documents), initial=0))
-    return Tokens(rows.ids, word_starts, sentence_ends, splits.tolist(), starts_of_documents)
+    return rows.ids, word_starts, sentence_ends, rows.lengths
 
 
 def _kinds_of(lines: Sequence[str]) -> np.ndarray:

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasbert.tokenizers import Tokenizer
+from pretraining import tokens
 from pretraining.segmentation import NamedSegmenter, make_segmenter, number_words
 from pretraining.tokens import tokenize
-from tests.pretraining.corpus_cases import CHARACTERS, VOCABULARY, cut_pairs
+from tests.pretraining.corpus_cases import CHARACTERS, VOCABULARY, cut_pairs, make_documents
 from tests.tokenizers.sentencepiece_models import SPECIAL, TEXT, make_model
 
 TOKENIZER = Tokenizer(VOCABULARY, do_lower_case=True)
@@ -75,6 +76,16 @@ def test_lines_and_documents_are_kept_apart():
     found = tokenize([["天地", "玄"], ["黄宇宙"], ["a"]], TOKENIZER, None)
     assert found.lines == [0, 2, 3, 6, 7]
     assert found.documents == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 1000])
+def test_batches_of_lines_change_nothing(monkeypatch, size):
+    given = make_documents(20, 3) + [["\u200b"]]
+    expected = tokenize(given, TOKENIZER, cut_pairs)
+    monkeypatch.setattr(tokens, "_BATCH", size)
+    found = tokenize(given, TOKENIZER, cut_pairs)
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_nothing_is_no_tokens():

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pretraining import documents
 from pretraining.documents import SeenDigests, digests, read_documents, read_groups
 
 
@@ -65,6 +66,12 @@ def test_broken_lines_and_missing_fields_are_counted():
     assert counts == {"broken_lines": 2, "missing_fields": 6, "empty_documents": 1}
 
 
+def test_very_long_lines_are_cut(monkeypatch):
+    monkeypatch.setattr(documents, "_LONGEST_LINE", 4)
+    assert read("天地玄黄宇宙    洪荒\n日")[0] == [["天地玄黄", "宇宙", "洪荒", "日"]]
+    assert read('{"text": "abcdefg"}', "json")[0] == [["abcd", "efg"]]
+
+
 @given(st.binary(max_size=300), st.sampled_from(["text", "json"]))
 def test_any_bytes_are_survived(content, kind):
     for function in (read_documents, read_groups):
@@ -75,12 +82,12 @@ def test_any_bytes_are_survived(content, kind):
 
 
 @given(st.lists(st.lists(st.text("ab天 ，", min_size=1), min_size=1)))
-def test_json_and_text_hold_the_same_documents(documents):
-    documents = [[line.strip() for line in lines if line.strip()] for lines in documents]
-    documents = [lines for lines in documents if lines]
-    text = "\n\n".join("\n".join(lines) for lines in documents)
-    rows = "\n".join(json.dumps({"text": lines}) for lines in documents)
-    assert read(text)[0] == read(rows, "json")[0] == documents
+def test_json_and_text_hold_the_same_documents(given):
+    given = [[line.strip() for line in lines if line.strip()] for lines in given]
+    given = [lines for lines in given if lines]
+    text = "\n\n".join("\n".join(lines) for lines in given)
+    rows = "\n".join(json.dumps({"text": lines}) for lines in given)
+    assert read(text)[0] == read(rows, "json")[0] == given
 
 
 def groups(content, kind="text"):
