@@ -42,6 +42,7 @@ _UNSEEN = -3
 _CODE_POINTS = 0x110000
 _CHUNK = 1 << 17  # characters handled at once: the arrays of a chunk stay in the processor's cache
 _CACHED_RUNS = 1 << 16
+_CACHED_CHARACTERS = 1 << 22  # of all runs: a run may be a megabyte of text that is none
 _SHORT = 400  # characters below which plain Python is faster than setting up arrays
 
 
@@ -194,7 +195,7 @@ class WordPiece:
         return self._split(word)[0][0] if len(word) == 1 else _IN_RUN
 
     def _current_runs(self) -> _Runs:
-        if len(self._runs) > _CACHED_RUNS:
+        if len(self._runs) > _CACHED_RUNS or self._runs.characters > _CACHED_CHARACTERS:
             self._runs = _Runs(self)  # other threads go on with the one they have
         return self._runs
 
@@ -279,11 +280,13 @@ class _Runs(dict):
 
     Attributes:
         ids_of: the ids of each run, by number.
+        characters: of all runs together.
     """
 
     def __init__(self, wordpiece: WordPiece):
         super().__init__()
         self.ids_of: list[list[int]] = []
+        self.characters = 0
         self._wordpiece = wordpiece
         self._lock = threading.Lock()
         self._growing = array("q"), array("q"), array("i"), array("i"), array("i")
@@ -300,6 +303,7 @@ class _Runs(dict):
             ends.extend(pieces.ends)
             self._columns = None
             self.ids_of.append(pieces.ids)
+            self.characters += len(run)
             number = self[run] = len(self.ids_of) - 1
         return number
 

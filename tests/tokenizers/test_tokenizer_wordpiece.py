@@ -141,6 +141,14 @@ def test_the_cache_of_runs_stays_small(wordpiece, monkeypatch):
     assert len(wordpiece._runs) <= 11
 
 
+def test_long_runs_do_not_fill_the_cache(wordpiece, monkeypatch):
+    monkeypatch.setattr(module, "_CACHED_CHARACTERS", 500)
+    texts = [chr(97 + number) * 200 for number in range(20)]
+    for text in texts:
+        assert wordpiece.encode(text) == wordpiece.encode_batch([text] * 3).to_lists()[0]
+        assert wordpiece._runs.characters == sum(map(len, wordpiece._runs)) <= 700
+
+
 def test_threads_may_share_it(tokens):
     wordpiece = WordPiece({token: at for at, token in enumerate(tokens)}, 1, UNCASED_RULES)
     texts = [" ".join(f"w{a * b}x{a}" for b in range(200)) for a in range(40)]
