@@ -20,7 +20,7 @@ logger = logging.getLogger("kerasbert")
 
 SETTINGS = "settings.json"
 # What TensorFlow raises for files that are cut, mixed up or of another model.
-_UNREADABLE = (tf.errors.OpError, ValueError, AssertionError)
+_UNREADABLE = (tf.errors.OpError, ValueError, AssertionError, IndexError, KeyError, RuntimeError)
 
 
 class State:

@@ -23,6 +23,7 @@ from kerasbert import build_transformer_model, save_weights_as_checkpoint
 from kerasbert.backend import keras
 from kerasbert.models import registry
 from kerasbert.tokenizers.bytelevel_words import byte_characters
+from pretraining.settings import Settings
 from tests.tokenizers.sentencepiece_models import MODELS
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -196,6 +197,8 @@ def check_python(words: list[str]) -> None:
         path = CHECKOUT / words[0]
     assert path.is_file(), path
     source = path.read_text(encoding="utf-8")
+    if words[0] == "pretraining.run":  # most of its options are made of the settings
+        source += "".join(f'"--{name.replace("_", "-")}"' for name in Settings.__annotations__)
     for option in (word for word in words[1:] if word.startswith("--")):
         assert f'"{option}"' in source, f"{path.name} has no option {option}"
 

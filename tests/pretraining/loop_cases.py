@@ -39,6 +39,12 @@ SETTINGS = {
     "steps_per_call": 3,
 }
 
+# Losses of the tiny settings, the same on every stack.
+EXPECTED = [
+    *(4.143666, 4.063345, 3.986221, 4.190919, 4.027029, 3.98242),
+    *(4.225487, 4.20881, 3.964993, 4.171024, 3.796991, 4.014102),
+]
+
 
 def write_corpus(folder: Path, style: str = "roberta", shards: int = 4, rows: int = 17) -> Path:
     """A corpus of random tokens: shards of a few rows more or less."""
@@ -111,3 +117,9 @@ def column(folder: Path, name: str = "loss", file: str = "log.csv") -> list[floa
     """A column of a run's log."""
     with (folder / file).open() as lines:
         return [float(row[name]) for row in csv.DictReader(lines)]
+
+
+def tensors(folder: Path) -> dict[str, np.ndarray]:
+    """Everything in an exported checkpoint, by name."""
+    reader = tf.train.load_checkpoint(str(folder / "bert_model.ckpt"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
