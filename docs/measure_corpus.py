@@ -28,6 +28,8 @@ def main() -> None:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     given, further = parser.parse_known_args()
     print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    *_, start, _ = run([sys.executable, "-m", "pretraining.corpus", "--help"])
+    print(f"CPU seconds to start: {start:.1f}, not counted in the column per CPU second")
     print("segmenter  workers  characters/s  per CPU second  seconds  memory MB  same output")
     for segmenter in given.segmenters:
         outputs = set()
@@ -40,8 +42,9 @@ def main() -> None:
                 outputs.add(digest(Path(folder)))
             rate = float(re.findall(r"([\d.]+)M characters/s", said)[-1])
             characters = int(re.search(r"([\d,]+) characters\n", said)[1].replace(",", ""))
+            per_second = characters / (cpu - start) / 1e6
             print(
-                f"{segmenter:9}  {workers:7}  {rate:10.2f} M  {characters / cpu / 1e6:12.2f} M"
+                f"{segmenter:9}  {workers:7}  {rate:10.2f} M  {per_second:12.2f} M"
                 f"  {seconds:7.1f}  {memory / 2**20:9.0f}  {len(outputs) == 1}",
                 flush=True,
             )

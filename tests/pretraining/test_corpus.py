@@ -465,6 +465,26 @@ def test_errors_are_one_line_and_a_status(tmp_path, capsys):
     assert "error: there is no file for the input" in capsys.readouterr().err
 
 
+def test_a_full_disk_is_told_and_loses_nothing(texts, tmp_path, monkeypatch, capsys, make):
+    calls = Counter()
+
+    def write_until_full(*given):
+        if calls["calls"] == 3:
+            raise OSError(28, "No space left on device")
+        calls["calls"] += 1
+        return write_chunk(*given)
+
+    write_chunk = phases.write_chunk
+    given = arguments(texts, tmp_path, "--quiet")
+    with monkeypatch.context() as patch:
+        patch.setattr(phases, "write_chunk", write_until_full)
+        assert main(given) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert main(given) == 0
+    inputs = [f"{texts}/*.txt", f"{texts}/*.txt.gz"]
+    assert hashes(Corpus.open(tmp_path / "out")) == hashes(make(inputs, "whole", shards=3))
+
+
 def test_an_interrupt_says_how_to_go_on(texts, tmp_path, monkeypatch, capsys):
     def interrupt(*arguments):
         raise KeyboardInterrupt
