@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kerasbert.backend import tf
 from kerasbert.data.seq2seq import next_token_labels
 from pretraining.objectives.mask_settings import random_ids
+from pretraining.synonyms import synonym_table
 from tests.pretraining.objective_cases import (
     CLS,
     LENGTH,
@@ -148,6 +149,21 @@ def test_random_ids():
         vocab_size=21128, special_ids={"pad": 0, "unk": 100, "cls": 101, "sep": 102, "mask": 103}
     )
     assert random_ids(google) == (104, 21128)
+
+
+def test_similar_words_instead_of_masks():
+    table = synonym_table({(token,): [(token - 1,)] for token in range(MASK + 2, VOCABULARY)})
+    settings = {"mode": "whole_word", "replace_by": "word", "mask_share": 1.0, "random_share": 0.0}
+    batch = records(40)
+    batch["word_starts"] = batch["token_ids"] != PAD  # words of one token
+    batch["token_ids"] = tf.where(batch["token_ids"] == MASK + 1, MASK + 2, batch["token_ids"])
+    task = build("roberta", masking=settings, options={"synonyms": table})
+    rows = numbers(task.prepare(batch, SEED))
+    shown = np.take_along_axis(rows["token_ids"], rows["positions"], 1)
+    chosen = rows["weights"] > 0
+    np.testing.assert_array_equal(shown[chosen], rows["labels"][chosen] - 1)
+    with pytest.raises(ValueError, match="whole words"):
+        build("roberta", options={"synonyms": table}).prepare(batch, SEED)
 
 
 # ---- UniLM ----------------------------------------------------------------------------------
