@@ -33,12 +33,12 @@ class HostLoop:
 
         def of_host(context) -> tf.data.Dataset:
             hosts = context.num_input_pipelines
-            return batches.epoch(
-                step,
-                host=context.input_pipeline_id,
-                hosts=hosts,
-                replicas=context.num_replicas_in_sync // hosts,
+            replicas = context.num_replicas_in_sync // hosts
+            epoch = batches.epoch(
+                step, host=context.input_pipeline_id, hosts=hosts, replicas=replicas
             )
+            # read to its end only; of what may end, several workers do not keep static shapes
+            return epoch.repeat()
 
         return iter(self.strategy.distribute_datasets_from_function(of_host))
 

@@ -125,19 +125,18 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             },
         ),
         "simbert": Preset(
-            "SimBERT: UniLM and in-batch similarity, Adam 2e-6, 128 records a step, on from a "
-            "pretrained BERT. Corpus: simbert.",
+            "SimBERT: UniLM and in-batch similarity, Adam 2e-6, 64 pairs both ways round a step "
+            "(128 rows), on from a pretrained BERT. Corpus: simbert.",
             "Su 2020, github.com/ZhuiyiTechnology/simbert",
             {
                 "objective": "simbert",
                 "optimizer": "adamw",
-                "weight_decay": 0.0,
                 "clip_norm": None,
                 "learning_rate": 2e-6,
                 "schedule": "constant",
                 "warmup": 0,
                 "steps": 100_000,
-                "batch_size": 128,
+                "batch_size": 64,
             },
         ),
     }

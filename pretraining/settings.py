@@ -46,7 +46,7 @@ class Settings:
     objective: str = _setting(
         "roberta", "what is predicted: roberta, bert, albert, electra, unilm, simbert or lm"
     )
-    objective_options: dict = _setting({}, "of the objective, such as {unilm_shares: [1, 1, 1]}")
+    objective_options: dict = _setting({}, "of the objective, such as {max_predictions: 64}")
     masking: dict = _setting({}, "mode, masked_lm_prob, max_predictions, ... of the masks")
 
     config: str | dict | None = _setting(

@@ -37,7 +37,8 @@ class Step:
             replica, else the gradients of each replica.
 
     Raises:
-        ValueError: for micro-batches of an objective whose batches cannot be divided.
+        ValueError: for an objective whose batches cannot be divided: micro-batches, or XLA with
+            several replicas.
     """
 
     def __init__(
@@ -69,6 +70,11 @@ class Step:
         self._whole, self._gradients = self.of_replica, self._gradients_of_replica
         if jit_compile and self._replicas == 1 and loss_scale is None:
             self._whole = tf.function(self._whole, jit_compile=True)
+        elif jit_compile and not objective.splittable:
+            raise ValueError(
+                f"objective {objective.name!r} compares rows of all replicas, which XLA cannot do "
+                "here: leave jit_compile out with several replicas (a TPU compiles all the same)."
+            )
         elif jit_compile:
             self._gradients = tf.function(self._gradients, jit_compile=True)
 

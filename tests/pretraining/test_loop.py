@@ -44,6 +44,7 @@ def train(tmp_path, corpora):
     return train
 
 
+@pytest.mark.smoke
 def test_losses_fall_and_are_those_of_every_stack(train):
     folder = train()
     losses = column(folder)

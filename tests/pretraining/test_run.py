@@ -37,7 +37,7 @@ def corpus(tmp_path_factory):
 
 MIRRORED = """
 import json, sys
-import numpy as np
+from pathlib import Path
 from pretraining.loop import Training
 from pretraining.parts import Parts
 from pretraining.settings import Settings
@@ -55,10 +55,11 @@ for name, changes in {
     parts = Parts(Settings(**settings))
     assert parts.strategy.num_replicas_in_sync == 2
     Training(parts, quiet=True).run()
-    print(json.dumps([name, column(parts.settings.output)]))
+    print(json.dumps([name, column(Path(parts.settings.output))]))
 """
 
 
+@pytest.mark.smoke
 @pytest.mark.slow
 def test_two_replicas_are_the_same_run(tmp_path, corpus):
     done = run([sys.executable, "-c", MIRRORED, str(corpus), str(tmp_path)])

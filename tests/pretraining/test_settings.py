@@ -48,9 +48,9 @@ def test_schedules(schedule, halfway):
 
 def test_flags_come_before_the_file_and_the_file_before_the_preset(tmp_path):
     path = tmp_path / "run.yaml"
-    path.write_text("preset: simbert\nbatch_size: 64\nsteps: 10\nmasking: {mode: plain}\n")
+    path.write_text("preset: simbert\nbatch_size: 32\nsteps: 10\nmasking: {mode: plain}\n")
     _, settings = parse(["--config-file", str(path), "--steps", "20", "--clip-norm", "null"])
-    assert (settings.steps, settings.batch_size, settings.learning_rate) == (20, 64, 2e-6)
+    assert (settings.steps, settings.batch_size, settings.learning_rate) == (20, 32, 2e-6)
     assert settings.masking == {"mode": "plain"} and settings.clip_norm is None
 
 
