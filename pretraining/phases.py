@@ -228,10 +228,12 @@ def _make(job: Job, chunk: Chunk, keep: np.ndarray | None, digests: np.ndarray) 
 
 
 def _write_shard(job: Job, number: int) -> Shard:
-    chunks = _read_index(job.folder)
+    path = job.folder / _INDEX
+    chunks = _read_index(path, path.stat().st_mtime_ns)
     return write_shard(job.shards[number], number, len(job.shards), chunks, job.recipe.seed)
 
 
 @functools.lru_cache(maxsize=1)
-def _read_index(folder: Path) -> list[tuple[Path, int]]:
-    return [(folder / name, offset) for name, offset in json.loads((folder / _INDEX).read_text())]
+def _read_index(path: Path, written: int) -> list[tuple[Path, int]]:
+    """The chunks' files, read once; ``written`` tells another index under the same name."""
+    return [(path.with_name(name), offset) for name, offset in json.loads(path.read_text())]

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,6 +245,15 @@ def test_a_finished_corpus_is_opened_and_not_made_again(texts, make, monkeypatch
     first = make(texts)
     monkeypatch.setattr(phases, "run", None)
     assert make(texts) == first
+
+
+def test_a_folder_may_be_made_anew_in_one_process(texts, groups, make):
+    first = make(texts)
+    shutil.rmtree(first.folder)
+    other = make(groups, style="simbert")
+    assert len(sequences(other)) == other.examples
+    shutil.rmtree(first.folder)
+    assert hashes(make(texts)) == [shard["sha256"] for shard in first.manifest["shards"]]
 
 
 @pytest.mark.parametrize("is_finished", [False, True])
