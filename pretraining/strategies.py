@@ -77,7 +77,7 @@ def _tpu_strategy(address: str | None) -> tf.distribute.Strategy:
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
-    except (ValueError, tf.errors.OpError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
         raise ValueError(
             f"No TPU could be reached at {address!r}. On a TPU VM give tpu='local' and install "
             "tensorflow-tpu instead of tensorflow; from elsewhere give its name or grpc:// address "

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Union
 
-from kerasbert import hub
 from kerasbert.checkpoints import archives, safetensors_file
 from kerasbert.checkpoints.companions import (
     Neighbours,
@@ -90,9 +89,8 @@ def find_checkpoint(
 
     Args:
         checkpoint: a prefix, one of its files, a ``.safetensors`` file or the index of several, a
-            folder, an archive, a dict of arrays, or the name of a checkpoint that is part of the
-            package (a file of that name comes first). None means the place that ``config`` names,
-            or no weights when that is a json or a dict. Of a folder's weights those in the upper
+            folder, an archive, or a dict of arrays. None means the place that ``config`` names, or
+            no weights when that is a json or a dict. Of a folder's weights those in the upper
             folder count, and of these a TensorFlow checkpoint before safetensors.
         config: a json file, a dict, or a folder or archive that holds a json. None means the json
             beside the checkpoint.
@@ -245,8 +243,7 @@ def _as_path(source: PathLike) -> Path:
         )
     if not text.strip() or "\0" in text:
         raise CheckpointNotFoundError(f"{text!r} is no path. Give {_ACCEPTED}.")
-    path = Path(os.path.abspath(os.path.expanduser(text)))
-    return path if os.path.lexists(path) else hub.bundled(text) or path
+    return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def _index(prefix: Path) -> Path:

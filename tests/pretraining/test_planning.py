@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from kerasbert.backend import tf
 from pretraining import planning, strategies
 from pretraining.run import main
 from pretraining.settings import Settings
@@ -72,7 +73,18 @@ def test_strategies_that_are_not_there(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match=r"TF_CONFIG.*is not set"):
         strategies.make_strategy("multiworker")
-    with pytest.raises(ValueError, match="No TPU could be reached at 'nowhere'"):
-        strategies.make_strategy("tpu", tpu="nowhere")
     with pytest.raises(ValueError, match="Unknown strategy"):
         strategies.make_strategy("cloud")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("no such TPU"), OSError("no network"), tf.errors.NotFoundError(None, None, "")],
+)
+def test_a_tpu_that_is_not_there(monkeypatch, error):
+    def resolve(tpu):
+        raise error
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", resolve)
+    with pytest.raises(ValueError, match="No TPU could be reached at 'nowhere'"):
+        strategies.make_strategy("tpu", tpu="nowhere")
