@@ -30,7 +30,7 @@ CONFIG = {
     "max_position_embeddings": 512,
     "type_vocab_size": 2,
     "hidden_act": "gelu",
-    "initializer_range": 0.06,  # 0.02 is for 768 wide: 350 steps have a loss of 6.37 instead of 6.16
+    "initializer_range": 0.06,  # with 0.02 the loss is 6.37 instead of 6.16 after 350 steps
     "hidden_dropout_prob": 0.0,  # three epochs of text: there is little to learn by heart
     "attention_probs_dropout_prob": 0.0,
 }
