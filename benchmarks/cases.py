@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import report, texts, weights
+from benchmarks import report, sequences, texts, weights
 from benchmarks.settings import Settings
 from benchmarks.specs import BASELINE, Contender, Row
 from benchmarks.workers import Worker, WorkerError, busy_share, interleave
@@ -51,8 +52,18 @@ def write_inputs(
         prompts = generator.integers(200, sizes["vocabulary"], shape)
         path.write_text(json.dumps(prompts.tolist()), "utf-8")
         return path, None
-    shape = (sizes["batch"], sizes["length"])
     highest = weights.config_for(settings.model)["vocab_size"]
+    if row.name in ("masking", "pretrain_step"):
+        special = sequences.special_ids(settings.assets / "google" / "vocab.txt")
+        if row.name == "masking":
+            count, length = sizes["sequences"], int(variant.rsplit("_", 1)[1])
+            arrays = sequences.make_sequences(count, length, special, highest, generator)
+        else:
+            arrays = sequences.make_masked_batches(sizes, special, highest, generator)
+        path = path.with_suffix(".npz")
+        np.savez(path, vocab_size=highest, **arrays)
+        return path, None
+    shape = (sizes["batch"], sizes["length"])
     token_ids = generator.integers(1000, highest, shape, dtype=np.int32)
     segment_ids = np.zeros(shape, np.int32)
     segment_ids[:, shape[1] // 2 :] = 1
@@ -119,6 +130,10 @@ class Case:
         if self.text_bytes is not None:
             case["text_bytes"] = self.text_bytes
         report.add_ratios(case)
+        if self.row.counted:
+            unit, names = self.row.counted
+            number = math.prod(self.sizes[name] for name in names)
+            report.add_rates(case, unit, number, self.row.limit)
         return case
 
     @contextlib.contextmanager
@@ -165,6 +180,7 @@ class Case:
             "row": self.row.name,
             "variant": self.variant,
             "mode": contender.mode,
+            "clock": self.settings.clock,
             "dtype": self.variant if self.variant == "bfloat16" else "float32",
             "sizes": self.sizes,
             "assets": str(self.settings.assets),
@@ -234,6 +250,8 @@ class Case:
         """Compares an output with the baseline's, in the activation that the contender has."""
         if name == self.baseline:
             self._references[None] = arrays
+            return
+        if name == self.row.limit:  # it has no output
             return
         activation = self.results[name]["info"].get("hidden_act")
         if self.baseline != BASELINE:  # only ours can be asked for another activation

@@ -75,6 +75,29 @@ def add_ratios(case: dict[str, Any]) -> None:
             result["ratio"] = ratio(result["seconds"], rounds)
 
 
+def add_rates(case: dict[str, Any], unit: str, number: int, limit: str = "") -> None:
+    """Adds ``per_second`` to every contender, and ``share_of_limit`` where there is a limit.
+
+    Args:
+        case: as measured.
+        unit: what is counted.
+        number: how many of it a round has.
+        limit: the contender that shows what the machine can do. Its ``info`` says how many
+            ``operations`` the work has, and how many were done to show it. It has no rate.
+    """
+    contenders = case["contenders"]
+    bound = contenders.get(limit, {})
+    for name, result in contenders.items():
+        seconds = result.get("seconds")
+        if not seconds or name == limit:
+            continue
+        result["per_second"] = {unit: number / statistics.median(seconds)}
+        if len(bound.get("seconds", ())) == len(seconds):
+            info = bound["info"]
+            share = ratio(bound["seconds"], seconds)["median"]
+            result["share_of_limit"] = share * info["operations"] / info["operations_done"]
+
+
 def _quantity(seconds: float) -> str:
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= scale or unit == "us":
@@ -98,6 +121,10 @@ def _line(name: str, result: Mapping[str, Any]) -> dict[str, str]:
         spread = result["ratio"]
         cells["ratio"] = f"{spread['median']:.2f}"
         cells["lowest to highest"] = f"{spread['lowest']:.2f} to {spread['highest']:.2f}"
+    for unit, number in result.get("per_second", {}).items():
+        cells[f"{unit}/s"] = f"{number:,.0f}"
+    if "share_of_limit" in result:
+        cells["of the limit"] = f"{result['share_of_limit']:.0%}"
     if "first_call" in result:
         cells["first call"] = _quantity(result["first_call"])
     if "check" in result:
@@ -122,7 +149,9 @@ def table(case: Mapping[str, Any]) -> str:
         cells = [line.get(column, "") for line in lines if line["contender"] not in failed]
         widths[column] = max(len(cell) for cell in [column, *cells])
     widths["contender"] = max(len(line["contender"]) for line in lines)
-    text = [f"{case['row']}, {case['variant']}: {case['what']} (ratio: time / {case['baseline']})"]
+    time = "CPU time" if case.get("clock") == "cpu" else "time"
+    head = f"{case['row']}, {case['variant']}: {case['what']}"
+    text = [f"{head} (ratio: {time} / {case['baseline']})"]
     for line in [dict(zip(columns, columns)), *lines]:
         cells = (line.get(column, "").ljust(widths[column]) for column in columns)
         text.append("  ".join(cells).rstrip())

@@ -26,6 +26,7 @@ class Settings:
         model: a key of ``weights.MODELS``.
         data: folder of real texts, or None for synthetic ones.
         threads: cores that every side computes with.
+        clock: what times the rounds: "wall", or "cpu" for the time that a side computes in.
         echo: takes lines about the progress.
         module: ``str.format`` pattern of the worker module of a side (tests have their own).
     """
@@ -35,6 +36,7 @@ class Settings:
     model: str
     data: Path | None
     threads: int
+    clock: str = "wall"
     echo: Callable[[str], None] = _echo
     module: str = "benchmarks.sides.{side}"
 

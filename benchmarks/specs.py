@@ -50,6 +50,9 @@ class Row:
         sizes: the full sizes; a full run's numbers are the ones to quote.
         quick: the sizes of ``--quick``.
         cold: every round is a whole new process.
+        counted: what is counted by the second, and the sizes whose product is a round's number.
+        limit: a contender that only shows what the machine can do; its time over that of another
+            one is the other's share of that.
     """
 
     name: str
@@ -59,6 +62,8 @@ class Row:
     sizes: Mapping[str, int]
     quick: Mapping[str, int]
     cold: bool = False
+    counted: tuple[str, tuple[str, ...]] | None = None
+    limit: str = ""
 
     def default_contenders(self, variant: str) -> tuple[Contender, ...]:
         """The contenders of one variant, this package first."""
@@ -69,6 +74,8 @@ class Row:
 PRECISIONS = ("float32", "bfloat16")
 # How texts are generated, and how many at once.
 GENERATION = ("greedy_1", "beam3_1", "greedy_16", "beam3_16")
+# What is masked, and how many tokens a sequence has.
+MASKS = ("plain_128", "plain_512", "whole_word_128", "whole_word_512")
 TEXTS = ("long_text", "reviews", "questions", "single_call")
 _TEXT_SIZES = {"characters": 90_000, "rounds": 9, "warmup": 1}
 _FEW_TEXTS = {"characters": 20_000, "rounds": 2, "warmup": 1}
@@ -161,6 +168,43 @@ ROWS = {
             },
             {"length": 128, "new_tokens": 32, "vocabulary": 13584, "rounds": 7, "warmup": 1},
             {"length": 16, "new_tokens": 4, "vocabulary": 2000, "rounds": 2, "warmup": 1},
+        ),
+        Row(
+            "masking",
+            "{sequences} Chinese sequences masked in batches of {batch}",
+            MASKS,
+            {
+                "": (
+                    "kerasbert",
+                    "kerasbert:records",
+                    "huggingface",
+                    "huggingface:pt",
+                    "huggingface:workers",
+                    "huggingface:function",
+                )
+            },
+            {"sequences": 8192, "batch": 256, "rounds": 5, "warmup": 1},
+            {"sequences": 128, "batch": 16, "rounds": 2, "warmup": 1},
+            counted=("sequences", ("sequences",)),
+        ),
+        Row(
+            "pretrain_step",
+            "one step of masked language modelling, {batch} x {length} tokens, {predictions} "
+            "predictions a row, AdamW, no dropout",
+            PRECISIONS,
+            {
+                "": (
+                    "kerasbert",
+                    "kerasbert:limit",
+                    "huggingface",
+                    "huggingface:gathered",
+                    "keras_hub",
+                )
+            },
+            {"batch": 32, "length": 128, "predictions": 20, "rounds": 5, "warmup": 1},
+            {"batch": 4, "length": 32, "predictions": 5, "rounds": 2, "warmup": 1},
+            counted=("tokens", ("batch", "length")),
+            limit="kerasbert:limit",
         ),
         Row(
             "tokenise",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
 import math
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,9 +21,11 @@ if not (ROOT / "benchmarks" / "specs.py").exists():
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as command_line  # noqa: E402
-from benchmarks import report, specs, texts, vocabularies, weights  # noqa: E402
+from benchmarks import report, sequences, specs, texts, vocabularies, weights  # noqa: E402
 from benchmarks.cases import Case  # noqa: E402
 from benchmarks.settings import Settings, default_interpreters  # noqa: E402
+from benchmarks.sides.masks import mask_shares  # noqa: E402
+from benchmarks.sides.protocol import cpu_seconds  # noqa: E402
 from benchmarks.workers import Worker, WorkerError, interleave  # noqa: E402
 
 # What people say on the command line.
@@ -192,6 +196,30 @@ def test_table(case):
     ]
 
 
+def test_rates_and_shares_of_a_limit(case):
+    contenders = case["contenders"]
+    info = {"operations": 300, "operations_done": 400}
+    contenders["kerasbert:limit"] = {"seconds": [0.8, 1.6], "info": info}
+    report.add_rates(case, "tokens", 96, limit="kerasbert:limit")
+    assert contenders["kerasbert"]["per_second"] == {"tokens": 64.0}
+    assert contenders["kerasbert"]["share_of_limit"] == pytest.approx(0.8 * 3 / 4)
+    assert contenders["huggingface"]["share_of_limit"] == pytest.approx((0.4 + 0.32) / 2 * 3 / 4)
+    assert not {"per_second", "share_of_limit"} & set(contenders["kerasbert:limit"])
+    head, ours = report.table(case).splitlines()[1:3]
+    assert "tokens/s  of the limit" in head
+    assert "64        60%" in ours
+
+
+def test_no_share_of_a_limit_that_was_not_measured(case):
+    report.add_rates(case, "tokens", 96, limit="kerasbert:limit")
+    assert case["contenders"]["huggingface"]["per_second"] == {"tokens": 96 / 3.5}
+    assert not any("share_of_limit" in result for result in case["contenders"].values())
+
+
+def test_the_table_says_whose_time_it_is(case):
+    assert "(ratio: CPU time / kerasbert)" in report.table({**case, "clock": "cpu"})
+
+
 def test_json_is_whole_or_absent(tmp_path, case):
     path = tmp_path / "results" / "forward.json"
     report.write_json(path, {"cases": [case]})
@@ -335,6 +363,82 @@ def test_safetensors_layout(tmp_path):
     assert np.frombuffer(content[8 + length :], "<f4").tolist() == [0, 3, 1, 4, 2, 5, 1]
 
 
+# Sequences and their masks.
+
+SPECIAL = np.array([0, 1, 2, 3, 4], np.int32)
+
+
+def made_sequences(count=64, length=32):
+    return sequences.make_sequences(count, length, SPECIAL, 21128, np.random.default_rng(0))
+
+
+def test_special_ids_of_a_vocabulary(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_text("[PAD]\n的\n[MASK]\n[SEP]\n[UNK]\n[CLS]\n", encoding="utf-8")
+    assert sequences.special_ids(path).tolist() == [0, 4, 5, 3, 2]
+
+
+def test_sequences_have_words_between_special_tokens():
+    made = made_sequences(500)
+    ids, starts = made["token_ids"], made["word_starts"]
+    assert (ids[:, 0] == 2).all() and (ids[:, -1] == 3).all() and ids[:, 1:-1].min() >= 1000
+    assert starts[:, [0, 1, -1]].all()
+    assert np.unique(ids, axis=0).shape == ids.shape  # told from each other by their tokens
+    assert 1.5 < ids.size / starts.sum() < 1.75
+    # of a word of more than five tokens there is no trace
+    assert np.diff(np.flatnonzero(starts)).max() == 5
+
+
+def test_masked_batches_can_be_restored():
+    sizes = {"batch": 50, "length": 32, "predictions": 5}
+    made = sequences.make_masked_batches(sizes, SPECIAL, 21128, np.random.default_rng(0), count=3)
+    ids, positions, labels = (made[name] for name in ("token_ids", "positions", "labels"))
+    assert ids.shape == (3, 50, 32) and positions.shape == labels.shape == (3, 50, 5)
+    assert (np.diff(positions) > 0).all() and positions.min() >= 1 and positions.max() <= 30
+    found = np.take_along_axis(ids, positions, axis=-1)
+    assert 0.75 < (found == 4).mean() < 0.85
+    assert 0.06 < (found == labels).mean() < 0.14
+    assert (ids == 4).sum() == (found == 4).sum() and labels.min() >= 1000
+
+
+def masked(arrays, places, replacement=4):
+    """The arrays with the tokens at some places of every sequence replaced, and their labels."""
+    ids, labels = arrays["token_ids"].copy(), np.full(arrays["token_ids"].shape, -100)
+    labels[:, places] = ids[:, places]
+    ids[:, places] = replacement
+    return ids, labels
+
+
+def test_shares_of_masked_tokens():
+    arrays = made_sequences()
+    ids, labels = masked(arrays, [1, 2, 7])
+    ids[:32, 1] = 1234
+    ids[:16, 2] = labels[:16, 2]
+    shares = mask_shares(arrays, ids[::-1], labels[::-1], False)["shares"]
+    assert shares == pytest.approx([3 / 30, 1 - 48 / 192, 32 / 192])
+
+
+def test_words_masked_in_part_are_counted():
+    arrays = made_sequences()
+    arrays["word_starts"][:, 1:] = True
+    arrays["word_starts"][:, [2, 6]] = False  # tokens 1 and 2, 5 and 6 are words
+    whole = mask_shares(arrays, *masked(arrays, [1, 2, 9]), True)["shares"]
+    assert whole == pytest.approx([0.1, 1, 0, 0])
+    part = mask_shares(arrays, *masked(arrays, [1, 2, 6]), True)["shares"]
+    assert part[3] == 0.5
+
+
+def test_wrong_masks_are_refused():
+    arrays = made_sequences()
+    ids, labels = masked(arrays, [3])
+    with pytest.raises(ValueError, match="do not restore"):
+        mask_shares(arrays, ids, np.where(labels > 0, labels + 1, labels), False)
+    with pytest.raises(ValueError, match="do not restore"):  # the first twice, the last never
+        mask_shares(arrays, ids[[0, *range(63)]], labels[[0, *range(63)]], False)
+    with pytest.raises(ValueError, match="special"):
+        mask_shares(arrays, *masked(arrays, [0]), False)
+
+
 # Workers: processes that need nothing but numpy.
 
 SIDE = """
@@ -433,6 +537,49 @@ def test_a_row_that_a_side_does_not_do_is_its_problem_only(settings):
     assert "does not do the row 'train_step'" in case["contenders"]["kerasbert"]["problem"]
 
 
+def test_cpu_time_is_not_that_of_the_clock(settings):
+    sleeping = SIDE.replace("self.work = lambda: 0.5", "self.work = lambda: time.sleep(0.2)")
+    folder = settings.assets.parent / "fake_sides"
+    (folder / "huggingface.py").write_text("import time\n" + sleeping)
+    for clock, is_long in (("cpu", False), ("wall", True)):
+        chosen = dataclasses.replace(settings, clock=clock)
+        case = run(chosen, "forward", "float32", "kerasbert", "huggingface")
+        seconds = case["contenders"]["huggingface"]["seconds"]
+        assert all((second >= 0.2) is is_long for second in seconds)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+def test_cpu_time_counts_processes_that_were_started():
+    before = cpu_seconds()
+    code = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); input()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with child:
+        child.stdout.readline()
+        assert cpu_seconds() - before >= 0.25  # in ticks of a hundredth
+        child.stdin.close()
+
+
+def test_a_limit_is_no_work_to_compare(settings):
+    limit = SIDE.replace("self.result = lambda: {", "self.result = lambda: {} and {")
+    limit = limit.replace('"threads": self.threads', '"operations": 1, "operations_done": 1')
+    folder = settings.assets.parent / "fake_sides"
+    (folder / "kerasbert.py").write_text(SIDE.replace("prepare_load", "prepare_pretrain_step"))
+    limit = limit.replace("prepare_load", "prepare_pretrain_step")
+    (folder / "huggingface.py").write_text(limit)
+    google = settings.assets / "google"
+    google.mkdir(parents=True)
+    (google / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+    row = dataclasses.replace(specs.ROWS["pretrain_step"], limit="huggingface")
+    sizes = {"batch": 2, "length": 8, "predictions": 2, "rounds": 2, "warmup": 0}
+    contenders = [specs.Contender("kerasbert"), specs.Contender("huggingface")]
+    results = Case(row, "float32", contenders, sizes, settings).run()["contenders"]
+    assert "check" not in results["huggingface"] and "problem" not in results["huggingface"]
+    assert results["kerasbert"]["share_of_limit"] > 0
+    assert results["kerasbert"]["per_second"]["tokens"] > 0
+
+
 def test_worker_that_ends_or_hangs_is_reported(tmp_path):
     log = tmp_path / "worker.log"
     with Worker("gone", [sys.executable, "-c", ""], log, 1) as worker:
@@ -459,3 +606,54 @@ def test_rounds_alternate_and_a_failing_contender_drops_out():
     seconds = interleave({"a": timed("a"), "b": timed("b", True), "c": timed("c")}, 2, 1)
     assert "".join(calls) == "abc" + "abc" + "ac"
     assert {name: len(times) for name, times in seconds.items()} == {"a": 2, "c": 2}
+
+
+# The pretraining rows on this package's own side, as a run without the peers measures them.
+
+
+@pytest.fixture(scope="session")
+def tiny_assets(tmp_path_factory):
+    """A random BERT for all tests, in a folder that holds nothing else yet."""
+    folder = tmp_path_factory.mktemp("benchmarks") / "tiny"
+    weights.write_all(folder, "tiny", None)
+    return folder
+
+
+@pytest.fixture
+def own_side(tiny_assets):
+    return Settings(
+        interpreters={"kerasbert": sys.executable},
+        assets=tiny_assets,
+        model="tiny",
+        data=None,
+        threads=1,
+        echo=lambda line: None,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["plain_128", "whole_word_128"])
+def test_masking(own_side, variant):
+    sizes = {"sequences": 128, "batch": 16, "rounds": 1, "warmup": 0}
+    contenders = [specs.Contender("kerasbert"), specs.Contender("kerasbert", "records")]
+    case = Case(specs.ROWS["masking"], variant, contenders, sizes, own_side).run()
+    for result in case["contenders"].values():
+        assert "problem" not in result, result
+        assert result["per_second"]["sequences"] > 0
+    # 19 of 126 tokens each: the shares of [MASK] and of others have room to differ
+    assert case["contenders"]["kerasbert:records"]["check"]["largest_difference"] < 0.08
+
+
+@pytest.mark.slow
+def test_pretrain_step(own_side):
+    row = specs.ROWS["pretrain_step"]
+    contenders = [specs.Contender("kerasbert"), specs.Contender("kerasbert", "limit")]
+    case = Case(row, "float32", contenders, dict(row.quick), own_side).run()
+    ours, limit = case["contenders"].values()
+    assert "problem" not in ours and "problem" not in limit, (ours, limit)
+    assert ours["share_of_limit"] > 0
+    # after three steps every batch has been seen, and the next rounds show it again
+    assert len(ours["losses"]) == 3 and max(ours["losses"]) < 13
+    info = limit["info"]
+    assert 0.8 < info["operations_done"] / info["operations"] < 1.25
+    assert info["best_operations_per_second"] > 0

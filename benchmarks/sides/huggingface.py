@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.sides.huggingface_pretraining import Pretraining
 from benchmarks.sides.protocol import FEW, Side, serve
 
 
-class HuggingFace(Side):
+class HuggingFace(Pretraining, Side):
     """Runs every row with transformers."""
 
     def imports(self):

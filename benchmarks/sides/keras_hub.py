@@ -10,11 +10,13 @@ be many times slower. bfloat16 means the dtype ``bfloat16`` in ``forward`` and t
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 
 import numpy as np
 
-from benchmarks.sides.protocol import Side, serve
+from benchmarks.sides.protocol import CHECKED, Side, serve
 
 
 class KerasHub(Side):
@@ -131,6 +133,63 @@ class KerasHub(Side):
         pairs = (firsts[:batch], seconds[:batch])
         self.result = lambda: self.logits(preprocessor(pairs, labels[:batch])[0])
         return {"padding": "longest of the data", "longest": longest, "hidden_act": "gelu_tanh"}
+
+    def prepare_pretrain_step(self):
+        """Its masked language model, with the chosen positions as its preprocessor gives them.
+
+        Its head has the erf form of gelu and another epsilon than BERT's; they are set so that the
+        losses can be compared, which costs no time.
+        """
+        policy = "mixed_bfloat16" if self.job["dtype"] == "bfloat16" else "float32"
+        backbone = self.hub.models.BertBackbone.from_preset(self.folder, dtype=policy, dropout=0.0)
+        model = self.hub.models.BertMaskedLM(backbone, preprocessor=None)
+        self.set_masked_lm_head(model.masked_lm_head)
+        optimizer = self.keras.optimizers.AdamW(
+            1e-4, weight_decay=0.01, epsilon=1e-8, global_clipnorm=1.0
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+        model.compile(
+            optimizer=optimizer,
+            loss=self.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            weighted_metrics=[],
+        )
+        arrays = self.read_inputs()
+        batches = []
+        for ids, positions, labels in zip(
+            *(arrays[n] for n in ("token_ids", "positions", "labels"))
+        ):
+            inputs = self.inputs({"token_ids": ids, "segment_ids": 0 * ids})
+            batches.append(({**inputs, "mask_positions": positions}, labels, np.ones(labels.shape)))
+        batches = itertools.cycle(batches)
+
+        def step():
+            model.reset_metrics()  # or the loss would be the mean over all steps so far
+            return float(model.train_on_batch(*next(batches)))
+
+        self.work = step
+        self.result = lambda: {"losses": np.array([step() for _ in range(CHECKED)])}
+        return {"hidden_act": "gelu_tanh"}
+
+    def set_masked_lm_head(self, head):
+        """Gives the head the checkpoint's weights, which no preset holds."""
+        from safetensors.numpy import load_file
+
+        tensors = load_file(self.job["assets"] + "/huggingface/model.safetensors")
+        scope = "cls.predictions."
+        values = {
+            "intermediate_dense/kernel": tensors[scope + "transform.dense.weight"].T,
+            "intermediate_dense/bias": tensors[scope + "transform.dense.bias"],
+            "intermediate_layer_norm/gamma": tensors[scope + "transform.LayerNorm.weight"],
+            "intermediate_layer_norm/beta": tensors[scope + "transform.LayerNorm.bias"],
+            "output_bias": tensors[scope + "bias"],
+        }
+        for name, value in values.items():
+            (variable,) = (v for v in head.weights if v.path.endswith(name))
+            variable.assign(value)
+        head._intermediate_dense.activation = functools.partial(
+            self.keras.activations.gelu, approximate=True
+        )
+        head._intermediate_layer_norm.epsilon = 1e-12
 
     def prepare_tokenise(self):
         tokenizer = self.hub.models.BertTokenizer.from_preset(self.folder)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.sides.kerasbert_pretraining import Pretraining
 from benchmarks.sides.protocol import FEW, Side, serve
 
 
-class KerasBert(Side):
+class KerasBert(Pretraining, Side):
     """Runs every row with kerasbert."""
 
     def imports(self):
