@@ -171,9 +171,8 @@ class Case:
             return
         self.others_busy.append(round(share, 3))
         if share > 0.05:
-            self.settings.echo(
-                f"  other programs use {share:.0%} of the machine: do not quote this"
-            )
+            advice = ": do not quote this" if self.settings.clock == "wall" else ""
+            self.settings.echo(f"  other programs use {share:.0%} of the machine{advice}")
 
     def _job(self, contender: Contender, **more: Any) -> dict[str, Any]:
         return {

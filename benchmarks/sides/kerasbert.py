@@ -28,7 +28,7 @@ class KerasBert(Pretraining, Side):
         self.tf, self.keras, self.kerasbert = tf, keras, kerasbert
         return {
             "tensorflow": tf.__version__,
-            "keras": keras.__version__,
+            "keras": getattr(keras, "__version__", tf.__version__),  # TensorFlow's own has none
             "kerasbert": kerasbert.__version__,
         }
 

@@ -3,8 +3,8 @@
 ``masking`` has the masks of a run (``prepare`` of its objective in ``tf.data``) on sequences in
 memory, which is where the peers' collators begin; the mode ``records`` is all that a run does for
 its batches: every round begins an epoch, and reads, unpacks, parses and shuffles compressed shards.
-``pretrain_step`` is the loop's own step; the mode ``limit`` computes nothing but large matrix
-products, as many operations as the step has, for the share of the machine that a step makes use of.
+``pretrain_step`` is the loop's own step; the mode ``limit`` computes nothing but matrix products, as
+many operations as the step has, for the share of the machine that a step makes use of.
 """
 
 from __future__ import annotations
@@ -182,32 +182,40 @@ class Pretraining:
         self.result = lambda: {"losses": np.array([self.work() for _ in range(CHECKED)])}
 
     def prepare_limit(self, objective):
-        """As many operations as a step, in products of matrices that are as large as is useful."""
+        """As many operations as a step in nothing but the products of its feed-forward layers."""
         from pretraining.work import matmul_limit, training_flops
 
-        tf, dtype = self.tf, self.job["dtype"]
-        operations = self.job["sizes"]["batch"] * training_flops(objective)
-        width = 2048
-        while width > 256 and 2 * width**3 * 8 > operations:
-            width //= 2
-        products = max(1, round(operations / (2 * width**3)))
-        matrix = tf.cast(tf.random.stateless_uniform([width, width], [1, 2]), dtype)
+        tf, dtype, sizes = self.tf, self.job["dtype"], self.job["sizes"]
+        operations = sizes["batch"] * training_flops(objective)
+        config = objective.networks[0][0].config
+        hidden, inner = config.hidden_size, config.intermediate_size
+        rows = min(1024, sizes["batch"] * sizes["length"])
+
+        def matrix(height, width):
+            numbers = tf.random.stateless_normal([height, width], [1, 2], stddev=height**-0.5)
+            return tf.cast(numbers, dtype)
+
+        start, up, down = matrix(rows, hidden), matrix(hidden, inner), matrix(inner, hidden)
+        layers = max(1, round(operations / (4 * rows * hidden * inner)))
 
         @tf.function
-        def product(x):
-            return tf.matmul(x, matrix)
+        def products():
+            _, last = tf.while_loop(
+                lambda done, _: done < layers,
+                lambda done, x: (done + 1, tf.matmul(tf.matmul(x, up), down)),
+                (0, start),
+            )
+            return last[0, 0]
 
         def work():
-            for _ in range(products):
-                last = product(matrix)[0, 0]
-            return float(last) and None
+            products().numpy()
 
         self.work = work
         self.result = lambda: work() or {}
         return {
             "operations": operations,
-            "operations_done": products * 2 * width**3,
-            "best_operations_per_second": matmul_limit(dtype, width),
+            "operations_done": layers * 4 * rows * hidden * inner,
+            "matmul_limit": matmul_limit(dtype),
         }
 
 
