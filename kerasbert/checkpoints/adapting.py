@@ -7,7 +7,8 @@ the families' tables have. Nothing is read before a tensor is asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -138,3 +139,16 @@ class AdaptedTensors:
                 found.update((name, self._parts[name].take(value)) for name in members)
                 del value
         return found
+
+
+# Patterns of whole names, and what a name becomes: a template as of `re.Match.expand`.
+Rules = Sequence[tuple[str, str]]
+
+
+def rewrite(name: str, rules: Rules) -> str | None:
+    """The name by the first rule whose pattern is the whole of it; None where there is no rule."""
+    for pattern, template in rules:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return match.expand(template)
+    return None
