@@ -118,12 +118,6 @@ def tensorflow_variable(variable) -> tf.Variable:
     return getattr(inner, "_variable", inner)
 
 
-def strategy_of(variable) -> tf.distribute.Strategy:
-    """The strategy that a variable was created under."""
-    inner = tensorflow_variable(variable)
-    return getattr(inner, "distribute_strategy", None) or tf.distribute.get_strategy()
-
-
 def dtype_policy(dtype):
     """A Keras dtype policy from a name, a policy or None (the global policy)."""
     if dtype is None:

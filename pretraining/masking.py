@@ -44,7 +44,9 @@ import numpy as np
 import tensorflow as tf
 
 from pretraining.synonyms import SynonymTable, draw_similar
-from pretraining.word_selection import choose_words, draw_units, number_words
+from pretraining.word_selection import choose_tokens, choose_words, draw_units, number_words
+
+FEW_SKIPPED = 12  # words that are skipped in the usual search for the last ones that fit
 
 # what 80/10/10 is drawn for, unless the configuration says otherwise
 REPLACED = {"plain": "token", "whole_word": "token", "ngram": "word", "span": "unit"}
@@ -207,56 +209,77 @@ def mask_tokens(
             "token_ids, word_starts and candidates must have one shape (batch, length) with a "
             f"static length. Received: {', '.join(map(str, shapes))}"
         )
-    order_bits, size_bits, action_bits, id_bits, similar_bits = tf.unstack(
-        # drawn at once, and by name: compiled code would choose another generator by itself
-        tf.random.stateless_uniform(
-            tf.concat([[5], tf.shape(token_ids)], 0),
-            seed,
-            minval=None,
-            maxval=None,
-            dtype=tf.int32,
-            alg="philox",
-        )
+    rows, width = tf.shape(token_ids)[0], config.max_predictions
+    per_token = config.replace_by == "token" or config.mode == "plain"
+    shares = config.unit_shares()
+    columns = {
+        "order": length,
+        "sizes": 1 if len(shares) == 1 else length,
+        "action": width if per_token else length,
+        "ids": width,
+        "similar": 0 if synonyms is None else length,
+    }
+    # drawn at once, and by name: compiled code would choose another generator by itself
+    bits = tf.random.stateless_uniform(
+        [rows, sum(columns.values())], seed, None, None, tf.int32, alg="philox"
     )
-    sizes = _fractions(size_bits)
-    word_starts = candidates if config.mode == "plain" else word_starts
-    words = number_words(word_starts, candidates, sizes[:, :1])
-    units = draw_units(sizes[:, 1:], config.unit_shares())
+    bits = dict(zip(columns, tf.split(bits, list(columns.values()), axis=1)))
     if token_counts is None:
         token_counts = tf.reduce_sum(tf.cast(candidates, tf.int32), -1)
     # a table: no rounding of floats that could differ from Google's
     budget = tf.gather([config.budget(n) for n in range(length + 1)], token_counts)
-    chosen_words = choose_words(words.sizes, tf.gather(order_bits, units, batch_dims=1), budget)
-    chosen = candidates & tf.gather(chosen_words, words.index, batch_dims=1)
+    if config.mode == "plain":
+        positions, valid = choose_tokens(candidates, bits["order"], budget, width)
+        action = bits["action"]
+    else:
+        sizes = _fractions(bits["sizes"])
+        words = number_words(word_starts, candidates, sizes[:, :1])
+        units = draw_units(sizes[:, 1:], shares) if len(shares) > 1 else None
+        keys = bits["order"] if units is None else tf.gather(bits["order"], units, batch_dims=1)
+        chosen_words = choose_words(words.sizes, keys, budget, width + FEW_SKIPPED)
+        chosen = candidates & tf.gather(chosen_words, words.index, batch_dims=1)
+        positions, valid = _positions(chosen, width)
+        action = bits["action"]
+        if config.replace_by == "unit" and units is not None:
+            action = tf.gather(action, units, batch_dims=1)
+        if config.replace_by != "token":
+            word = tf.gather(words.index, positions, batch_dims=1)
+            action = tf.gather(action, word, batch_dims=1)
 
-    action = _fractions(action_bits)
-    if config.replace_by == "unit":
-        action = tf.gather(action, units, batch_dims=1)
-    if config.replace_by != "token":
-        action = tf.gather(action, words.index, batch_dims=1)
+    places = positions + length * tf.range(rows)[:, None]
+    originals = tf.gather(tf.reshape(token_ids, [-1]), places)
     low, high = config.random_ids
-    random_ids = low + tf.math.floormod(id_bits, high - low)
+    random_ids = low + tf.math.floormod(bits["ids"], high - low)
     if synonyms is None:
-        masks = tf.fill(tf.shape(token_ids), config.mask_id)
+        masks = config.mask_id
     else:
         similar, found = draw_similar(
-            synonyms, token_ids, words.first, words.index, words.sizes, _fractions(similar_bits)
+            synonyms, token_ids, words.first, words.index, words.sizes, _fractions(bits["similar"])
         )
+        similar, found = (tf.gather(x, positions, batch_dims=1) for x in (similar, found))
         masks = tf.where(found, similar, random_ids)
-    replaced = tf.where(action < config.mask_share + config.random_share, random_ids, token_ids)
+    action = _fractions(action)
+    replaced = tf.where(action < config.mask_share + config.random_share, random_ids, originals)
     replaced = tf.where(action < config.mask_share, masks, replaced)
-    positions, weights = _positions(chosen, config.max_predictions)
-    labels = tf.gather(token_ids, positions, batch_dims=1) * tf.cast(weights, tf.int32)
-    return MaskedTokens(tf.where(chosen, replaced, token_ids), positions, labels, weights)
+    # as a sum of changes, since places without a prediction all point at the first token
+    changes = tf.reshape(tf.where(valid, replaced - originals, 0), [-1])
+    changes = tf.math.unsorted_segment_sum(changes, tf.reshape(places, [-1]), rows * length)
+    masked = token_ids + tf.reshape(changes, [rows, length])
+    return MaskedTokens(
+        tf.ensure_shape(masked, token_ids.shape),
+        positions,
+        tf.where(valid, originals, 0),
+        tf.cast(valid, tf.float32),
+    )
 
 
 def _positions(chosen: tf.Tensor, width: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Positions of the chosen tokens, ascending, and their weights, both (batch, width)."""
+    """Positions of the chosen tokens, ascending, and whether they are any, both (batch, width)."""
     length = chosen.shape[1]
     ranks = tf.where(chosen, length - tf.range(length), 0)
     ranks, _ = tf.math.top_k(ranks, min(width, length))
     ranks = tf.pad(ranks, [[0, 0], [0, width - ranks.shape[1]]])
-    return tf.where(ranks > 0, length - ranks, 0), tf.cast(ranks > 0, tf.float32)
+    return tf.where(ranks > 0, length - ranks, 0), ranks > 0
 
 
 def _fractions(bits: tf.Tensor) -> tf.Tensor:

@@ -69,7 +69,32 @@ def draw_units(fractions: tf.Tensor, shares: np.ndarray) -> tf.Tensor:
     return tf.searchsorted(tf.cumsum(sizes, -1), words, side="right")
 
 
-def choose_words(sizes: tf.Tensor, keys: tf.Tensor, budget: tf.Tensor) -> tf.Tensor:
+def choose_tokens(
+    candidates: tf.Tensor, keys: tf.Tensor, budget: tf.Tensor, width: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Takes single tokens in the order of their keys.
+
+    Args:
+        candidates: bool (batch, length), True where a token may be taken.
+        keys: int32 (batch, length), random.
+        budget: int32 (batch,), the most tokens to take, at most ``width``.
+        width: of the result.
+
+    Returns:
+        Positions, ascending, and whether they are any (0 where not), both (batch, width).
+    """
+    length = candidates.shape[1]
+    few = min(width, length)
+    keys, places = tf.math.top_k(tf.where(candidates, _not_negative(keys), -1), few)
+    taken = (keys >= 0) & (tf.range(few) < budget[:, None])
+    places = tf.sort(tf.where(taken, places, length))
+    places = tf.pad(places, [[0, 0], [0, width - few]], constant_values=length)
+    return tf.where(places < length, places, 0), places < length
+
+
+def choose_words(
+    sizes: tf.Tensor, keys: tf.Tensor, budget: tf.Tensor, few: int | None = None
+) -> tf.Tensor:
     """Takes words in the order of their keys, skipping any that would exceed the budget.
 
     Exactly the result of visiting one word after the other, in few rounds: as many words as fit are
@@ -80,25 +105,47 @@ def choose_words(sizes: tf.Tensor, keys: tf.Tensor, budget: tf.Tensor) -> tf.Ten
         sizes: int32 (batch, length), the number of tokens of each word; 0 is no word.
         keys: int32 (batch, length), random; of words with equal keys the first comes first.
         budget: int32 (batch,), the most tokens to take.
+        few: how many words to put in order at first; only where a row is not done with these are
+            all of them. It changes the time, not the result.
 
     Returns:
         Whether each word is taken, bool (batch, length).
     """
-    order = tf.argsort(keys, direction="DESCENDING", stable=True)  # units stay together
-    sizes = tf.gather(sizes, order, batch_dims=1)
+    rows, length = tf.shape(sizes)[0], sizes.shape[1]
+    keys = tf.where(sizes > 0, _not_negative(keys), -1)
 
-    def fitting(left, remaining):
-        return left & (sizes <= remaining)
+    def choose(count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """What is taken of the first so many words, and whether every row is done."""
+        ordered, places = tf.math.top_k(keys, count)  # stable: units stay together
+        places += length * tf.range(rows)[:, None]
+        size = tf.gather(tf.reshape(sizes, [-1]), places)
 
-    def take(chosen, left, remaining):
-        taken = left & (tf.cumsum(tf.where(left, sizes, 0), -1) <= remaining)
-        remaining -= tf.reduce_sum(tf.where(taken, sizes, 0), -1, keepdims=True)
-        return chosen | taken, fitting(left & ~taken, remaining), remaining
+        def fitting(left, remaining):
+            return left & (size <= remaining)
 
-    remaining = budget[:, None]
-    chosen, _, _ = tf.while_loop(
-        lambda chosen, left, remaining: tf.reduce_any(left),
-        take,
-        (tf.zeros_like(sizes, tf.bool), fitting(sizes > 0, remaining), remaining),
-    )
-    return tf.gather(chosen, tf.argsort(order), batch_dims=1)
+        def take(taken, left, remaining):
+            now = left & (tf.cumsum(tf.where(left, size, 0), -1) <= remaining)
+            remaining -= tf.reduce_sum(tf.where(now, size, 0), -1, keepdims=True)
+            return taken | now, fitting(left & ~now, remaining), remaining
+
+        remaining = budget[:, None]
+        taken, _, remaining = tf.while_loop(
+            lambda taken, left, remaining: tf.reduce_any(left),
+            take,
+            (tf.zeros_like(size, tf.bool), fitting(size > 0, remaining), remaining),
+        )
+        done = tf.reduce_all((remaining == 0) | (ordered[:, -1:] < 0))
+        chosen = tf.math.unsorted_segment_sum(
+            tf.reshape(tf.cast(taken, tf.int32), [-1]), tf.reshape(places, [-1]), rows * length
+        )
+        return tf.reshape(chosen, [-1, length]) > 0, done
+
+    if few is None or few >= length:
+        return choose(length)[0]
+    chosen, done = choose(few)
+    return tf.cond(done, lambda: chosen, lambda: choose(length)[0])
+
+
+def _not_negative(bits: tf.Tensor) -> tf.Tensor:
+    """Int32 out of 31 of the 32 random bits."""
+    return tf.bitcast(tf.bitwise.right_shift(tf.bitcast(bits, tf.uint32), 1), tf.int32)

@@ -112,7 +112,7 @@ def adapt(source: TensorSource) -> AdaptedTensors:
             found = rewrite(name, rules)
             parts[stored if found is None else found] = Part(stored)
     if _SEGMENTS not in parts:
-        width = source.shapes[parts[_WORDS].stored][-1]
+        width = (source.shapes[parts[_WORDS].stored] or (0,))[-1]
         parts[_SEGMENTS] = np.zeros((1, width), np.float32)
     return AdaptedTensors(source, parts)
 
@@ -123,7 +123,7 @@ def _normalises_before(names: Mapping[str, str]) -> bool:
 
 def _thirds(source: TensorSource, stored: str, match: re.Match) -> dict[str, Part]:
     """Query, key and value, which are stored as one, in this order."""
-    rows = source.shapes[stored][0]
+    rows = (source.shapes[stored] or (0,))[0]
     bounds = [rows * i // 3 for i in range(4)]
     return {
         match.expand(rf"{_TO_LAYER}attention.self.{name}.\2"): Part(stored, rows=(start, stop))
@@ -174,8 +174,8 @@ def read_config(extras: Mapping[str, Any], shapes: Shapes | None = None) -> dict
     if activation is not None:
         found["hidden_act"] = _ACTIVATIONS.get(activation, activation)
     words = [stored for name, stored in names.items() if rewrite(name, _AFTER[:1]) is not None]
-    width = shapes[words[0]][-1] if words else found.get("hidden_size")
-    if "num_attention_heads" not in found and width and (width % 64 == 0):
+    width = (shapes[words[0]] or (0,))[-1] if words else found.get("hidden_size")
+    if "num_attention_heads" not in found and width and width % 64 == 0:
         found["num_attention_heads"] = _WIDER_HEADS.get(width, width // 64)
     return found
 

@@ -7,30 +7,20 @@ safetensors library checks the header and maps the file into memory; nothing in 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kerasbert.backend import tf
-from kerasbert.checkpoints.companions import is_config
-from kerasbert.checkpoints.errors import (
-    CheckpointFormatError,
-    CheckpointNotFoundError,
-    refuse_lfs_pointer,
-)
+from kerasbert.checkpoints import shards
+from kerasbert.checkpoints.buffers import aligned, as_tensor
+from kerasbert.checkpoints.errors import CheckpointFormatError, refuse_lfs_pointer
 from kerasbert.checkpoints.google import local_cpu
 
 SUFFIX = ".safetensors"
-INDEX_SUFFIX = ".safetensors.index.json"
-_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors", re.DOTALL)
-_MAX_INDEX_BYTES = 50_000_000
 _LARGE = 4_000_000  # numbers; what is read at once
-_ALIGNMENT = 64  # bytes
 # BF16 is ml_dtypes' for NumPy, which comes with TensorFlow. Other formats are those of quantised
 # models: their numbers mean nothing without scales.
 _DTYPES = frozenset(
@@ -58,15 +48,10 @@ class SafetensorsCheckpoint:
         self.path = Path(path)
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._stored: dict[str, tuple[Path, str]] = {}  # a tensor's file, and its name there
-        files, listed = _shards(self.path)
+        files, listed = shards.files_of(self.path, SUFFIX)
         for file in files:
             self._add(file)
-        absent = [name for name in listed if name not in self.shapes]
-        if absent:
-            raise CheckpointFormatError(
-                f"{self.path} lists {len(absent)} tensors that are not in its shards, such as "
-                f"{absent[0]!r}: the files belong to different models. Download them again."
-            )
+        shards.check_complete(listed, self.shapes, self.path)
 
     def _add(self, file: Path) -> None:
         refuse_lfs_pointer(file)
@@ -74,12 +59,7 @@ class SafetensorsCheckpoint:
             names = tensors.keys()
             shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
             metadata = tensors.metadata() or {}
-        twice = shapes.keys() & self.shapes.keys()
-        if twice:
-            raise CheckpointFormatError(
-                f"the tensor {min(twice)!r} is in {file.name} and in another shard: the files "
-                "belong to different models. Download them again."
-            )
+        shards.check_new(shapes, self.shapes, file)
         # `safetensors.torch.save_model` leaves tied copies out and notes which tensor each equals.
         tied = {copy: name for copy, name in metadata.items() if name in shapes}
         for name, stored in {**tied, **dict(zip(shapes, shapes))}.items():
@@ -128,112 +108,31 @@ def _check_dtype(dtype: str, file: Path, name: str) -> None:
 
 
 def _read_large(file: Path, name: str, shape: tuple[int, ...]) -> tf.Tensor:
-    """Reads a tensor in parts into the memory that becomes the tensor's own.
-
-    ``tf.convert_to_tensor`` would copy an array twice, which for the token table of a multilingual
-    model is more than all other weights.
-    """
+    """Reads a tensor in parts into the memory that becomes the tensor's own."""
     rows = max(1, _LARGE // math.prod(shape[1:]))
     values = None
     for start in range(0, shape[0], rows):
         with _opened(file) as tensors:
             part = tensors.get_slice(name)[start : min(start + rows, shape[0])]
         if values is None:
-            values = _aligned(shape, part.dtype)
+            values = aligned(shape, part.dtype)
         values[start : start + rows] = part
-    bits = values.view(f"u{values.itemsize}")  # of a dtype that DLPack knows
-    tensor = tf.experimental.dlpack.from_dlpack(bits.__dlpack__())
-    return tf.bitcast(tensor, values.dtype)
-
-
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array that is not filled, at an address as TensorFlow wants it: else it makes a copy."""
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
+    return as_tensor(values)
 
 
 def is_safetensors(path: Path) -> bool:
     """Whether a file's name is that of weights in this format, or of their index."""
-    return path.name.endswith((SUFFIX, INDEX_SUFFIX))
+    return path.name.endswith(SUFFIX) or shards.is_index(path, SUFFIX)
 
 
 def find_files(files: Sequence[Path]) -> list[Path]:
     """The files in this format; of those that belong together, the index or the first shard."""
-    found: dict[Path, Path] = {}
-    for path in sorted(filter(is_safetensors, files), key=lambda path: path.suffix):
-        stem = _SHARD.sub(r"\1", path.name).replace(INDEX_SUFFIX, "")  # .json comes first
-        found.setdefault(path.with_name(stem), path)
-    return list(found.values())
+    return shards.first_of_each(filter(is_safetensors, files), SUFFIX)
 
 
 def choose_file(candidates: Sequence[Path], files: Sequence[Path], name: str) -> Path:
-    """The only one of the upper folder; among several, ``model.safetensors`` or its index.
-
-    Args:
-        candidates: what :func:`find_files` found, not nothing.
-        files: all files, among which a configuration may speak for one folder.
-        name: of the folder, for messages.
-
-    Raises:
-        CheckpointNotFoundError: several that are equally good.
-    """
-    depth = min(len(path.parts) for path in candidates)
-    upper = [path for path in candidates if len(path.parts) == depth]
-    folders = {path.parent for path in upper}
-    if len(folders) > 1:  # sentence-transformers keeps a projection in a folder of its own
-        with_config = {path.parent for path in files if is_config(path)}
-        upper = [path for path in upper if path.parent in with_config] or upper
-    for choice in ([path for path in upper if path.name.startswith("model.safetensors")], upper):
-        if len(choice) == 1:
-            return choice[0]
-    listed = "\n  ".join(str(path) for path in upper)
-    raise CheckpointNotFoundError(
-        f"{name} holds {len(upper)} safetensors files. Pass the one you want:\n  {listed}"
-    )
-
-
-def _shards(path: Path) -> tuple[list[Path], Iterable[str]]:
-    """The files of a model, and the names of tensors that must be in them."""
-    refuse_lfs_pointer(path)
-    match = _SHARD.fullmatch(path.name)
-    if path.name.endswith(INDEX_SUFFIX):
-        listed = _read_index(path)
-        names: Iterable[str] = sorted(set(listed.values()))
-    elif match:
-        stem, _, count = match.groups()
-        listed = {}
-        names = [f"{stem}-{i:05d}-of-{count}{SUFFIX}" for i in range(1, int(count) + 1)]
-    else:
-        return [path], ()
-    files = [path.with_name(name) for name in names]
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
-        raise CheckpointNotFoundError(
-            f"{len(missing)} of the {len(files)} shards of {path.name} are not in {path.parent}, "
-            f"such as {missing[0]}. All are needed."
-        )
-    return files, listed
-
-
-def _read_index(path: Path) -> dict[str, str]:
-    """The file name of every tensor; names alone, no way out of the folder."""
-    try:
-        if path.stat().st_size > _MAX_INDEX_BYTES:
-            raise ValueError(f"{path.stat().st_size:,} bytes are too many")
-        listed = json.loads(path.read_text(encoding="utf-8-sig"))["weight_map"]
-        if not isinstance(listed, dict) or not listed:
-            raise ValueError("its weight_map is empty")
-        for file in listed.values():
-            if not isinstance(file, str) or Path(file).name != file or not file.endswith(SUFFIX):
-                raise ValueError(f"{file!r} is no file name of a shard")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointFormatError(
-            f"{path} is not the index of a model in safetensors, a JSON object with a weight_map "
-            f"of tensor names to file names: {error}."
-        ) from error
-    return listed
+    """The one file that :func:`shards.choose_file` takes, ``model.safetensors`` if in doubt."""
+    return shards.choose_file(candidates, files, name, "model.safetensors", "safetensors")
 
 
 @contextlib.contextmanager

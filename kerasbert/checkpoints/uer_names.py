@@ -176,7 +176,8 @@ def _family(source: TensorSource, names: Mapping[str, str], config: Mapping[str,
         return "bert"  # XLM-R was not trained on pairs
     stored = next(names[name] for name in names if rewrite(name, [(_POSITIONS, "")]) is not None)
     positions = np.asarray(source.read([stored])[stored])
-    return "roberta" if len(positions) > 2 and not positions[-2:].any() else "bert"
+    ends_with_zeros = positions.ndim == 2 and len(positions) > 2 and not positions[-2:].any()
+    return "roberta" if ends_with_zeros else "bert"
 
 
 # Its activation functions by name (uer/utils/act_fun.py).

@@ -8,14 +8,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
-from kerasbert.backend import (
-    keras,
-    serializable,
-    strategy_of,
-    tensorflow_variable,
-    tf,
-    variable_path,
-)
+from kerasbert.backend import keras, serializable, tensorflow_variable, tf, variable_path
+from kerasbert.distribution import strategy_of
 
 _state = threading.local()
 

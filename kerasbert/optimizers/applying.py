@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kerasbert.backend import IS_KERAS3, keras, strategy_of, tf
+from kerasbert.backend import IS_KERAS3, keras, tf
+from kerasbert.distribution import strategy_of
 
 _SUM = "_all_reduce_sum_gradients"  # Keras 3's method; checked before every use
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from kerasbert.backend import strategy_of, tensorflow_variable, tf
+from kerasbert.backend import tensorflow_variable, tf
+from kerasbert.distribution import strategy_of
 
 
 class WeightAverage(tf.Module):

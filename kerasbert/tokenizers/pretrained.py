@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kerasbert.checkpoints.errors import CheckpointNotFoundError
@@ -175,11 +175,16 @@ def _wordpiece(
                 found[own] = value
                 break
     if "do_lower_case" not in found:
-        found["do_lower_case"] = not any(_CAPITAL(token) for token in tokens if token)
+        found["do_lower_case"] = not is_cased(tokens)
     if "pre_tokenize" not in options and _holds_words(tokens):
         logger.info("%s: a vocabulary of Chinese words, so texts are cut into words", files.name)
         found["pre_tokenize"] = "auto"
     return {"token_dict": tokens, **found}
+
+
+def is_cased(tokens: Iterable[str | None]) -> bool:
+    """Whether a WordPiece vocabulary is of a cased model: a word in it has a capital letter."""
+    return any(_CAPITAL(token) for token in tokens if token)
 
 
 def _holds_words(tokens: list[str | None]) -> bool:
