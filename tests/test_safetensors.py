@@ -344,7 +344,7 @@ def test_no_file_stays_mapped(file):
 def test_what_is_found(file):
     for path in (file, file.parent):
         found = find_checkpoint(path)
-        assert (found.safetensors, found.prefix) == (file, None)
+        assert (found.weights, found.prefix) == (file, None)
         assert found.config == CONFIG
     assert find_checkpoint(file).name == "release/model.safetensors"
 
@@ -363,18 +363,18 @@ def test_a_tensorflow_checkpoint_comes_first(file, caplog):
         found = find_checkpoint(file.parent)
     assert found.prefix == str(file.with_name("bert_model.ckpt"))
     assert "a TensorFlow checkpoint is taken, model.safetensors is not" in caplog.text
-    assert find_checkpoint(file).safetensors == file
+    assert find_checkpoint(file).weights == file
 
 
 def test_the_upper_folder_comes_first(file):
     write_checkpoint(file.parent / "tensorflow")
-    assert find_checkpoint(file.parent).safetensors == file
+    assert find_checkpoint(file.parent).weights == file
 
 
 def test_several_files(file):
     for name in ("model.fp16.safetensors", "other.safetensors"):
         file.with_name(name).write_bytes(file.read_bytes())
-    assert find_checkpoint(file.parent).safetensors == file
+    assert find_checkpoint(file.parent).weights == file
     file.unlink()
     with pytest.raises(CheckpointNotFoundError, match=r"holds 2 safetensors files.*\n.*fp16"):
         find_checkpoint(file.parent)
@@ -384,7 +384,7 @@ def test_the_folder_with_the_configuration(tmp_path):
     """As sentence-transformers saved models, with a projection in a folder of its own."""
     huggingface_cases.write(tmp_path / "st" / "0_Transformer", CONFIG, TENSORS)
     huggingface_cases.write(tmp_path / "st" / "2_Dense", {"in_features": 4}, {"linear": np.ones(2)})
-    assert find_checkpoint(tmp_path / "st").safetensors.parent.name == "0_Transformer"
+    assert find_checkpoint(tmp_path / "st").weights.parent.name == "0_Transformer"
 
 
 # ----------------------------------------------------------------------------- names

@@ -476,9 +476,11 @@ def test_index_or_data_alone(build):
     ("file", "kind"),
     [
         ("tf_model.h5", "HDF5"),
-        ("model.keras", "Keras model file"),
+        ("model.keras", "Keras"),
         ("pytorch_model.bin", "PyTorch"),
         ("model.PT", "PyTorch"),
+        ("model_state.pdparams", "Paddle"),
+        ("model.onnx", "ONNX file, a format that is not read"),
         ("model.npz", "dict of arrays, which is accepted"),
         ("bert_config.json", "is a configuration, not weights"),
         ("vocab.txt", "no checkpoint that is known"),
@@ -492,8 +494,18 @@ def test_other_formats(build, file, kind):
 
 def test_folder_of_another_format(build):
     folder = build(["pytorch_model.bin", "config.json"])
-    with pytest.raises(CheckpointNotFoundError, match=r"pytorch_model\.bin\. There is a PyTorch"):
+    with pytest.raises(CheckpointFormatError, match=r"pytorch_model\.bin.*PyTorch"):
         find_checkpoint(folder)
+    folder = build(["model.onnx", "config.json"])
+    with pytest.raises(CheckpointNotFoundError, match=r"model\.onnx\. There is an ONNX file"):
+        find_checkpoint(folder)
+
+
+def test_a_web_page_that_was_saved_as_the_file(build):
+    folder = build(["model.bin"])
+    (folder / "model.bin").write_text("\n<!DOCTYPE html><title>Sign in</title>")
+    with pytest.raises(CheckpointFormatError, match="is a web page, not weights"):
+        find_checkpoint(folder / "model.bin")
 
 
 def test_empty_folder(tmp_path):

@@ -14,9 +14,9 @@ import numpy as np
 from kerasbert.backend import tf
 from kerasbert.checkpoints.google import GoogleCheckpoint
 from kerasbert.checkpoints.mapping import ALL_TOKENS, Row, TokenSelection, loaded_shape, on_load
+from kerasbert.checkpoints.namings import in_known_names
 from kerasbert.checkpoints.renaming import RenamedTensors, usual_names
 from kerasbert.checkpoints.report import LoadReport
-from kerasbert.checkpoints.safetensors_file import SafetensorsCheckpoint
 from kerasbert.checkpoints.source import CheckpointFiles
 
 # Tensors of any training run that are no weights: optimizer slots and counters.
@@ -171,15 +171,16 @@ class ArrayTensors:
 
 
 def open_tensors(files: CheckpointFiles) -> TensorSource | None:
-    """The tensors of what was found, in usual spelling; None when there are only settings."""
+    """The tensors of what was found, in known spelling; None when there are only settings."""
     if files.prefix is not None:
-        return GoogleCheckpoint(files.prefix)
-    if files.safetensors is not None:
-        source = SafetensorsCheckpoint(files.safetensors)
+        return in_known_names(GoogleCheckpoint(files.prefix), "TensorFlow", files.config)
+    if files.weights is not None:
+        source, title = files.format.open(files.weights), files.format.title
     elif files.tensors is not None:
-        source = ArrayTensors(files.tensors)
+        source, title = ArrayTensors(files.tensors), "arrays"
     else:
         return None
     names = usual_names(source.shapes)
-    unchanged = all(name == stored for name, stored in names.items())
-    return source if unchanged else RenamedTensors(source, names)
+    if any(name != stored for name, stored in names.items()):
+        source = RenamedTensors(source, names)
+    return in_known_names(source, title, files.config)

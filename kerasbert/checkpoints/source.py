@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Union
 
-from kerasbert.checkpoints import archives, safetensors_file
+from kerasbert.checkpoints import archives
 from kerasbert.checkpoints.companions import (
     Neighbours,
     choose_config,
@@ -28,6 +28,7 @@ from kerasbert.checkpoints.errors import (
     refuse_lfs_pointer,
 )
 from kerasbert.checkpoints.folders import files_below, listing, shortened
+from kerasbert.checkpoints.formats import FORMATS, WeightsFormat, format_of
 from kerasbert.checkpoints.prefixes import FILE_OF_PREFIX, choose_prefix, find_prefixes
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -37,19 +38,14 @@ logger = logging.getLogger(__name__)
 _MAX_DEPTH = 5  # of folders in folders
 _ACCEPTED = (
     "a prefix such as folder/bert_model.ckpt, one of its files (.index, .data-00000-of-00001), "
-    "a .safetensors file, a folder, a .zip or .tar.gz archive, or a dict of arrays"
+    "a file of safetensors, PyTorch (.bin, .pt), Keras or Hugging Face (.h5, .weights, .keras) or "
+    "Paddle (.pdparams), a folder, a .zip or .tar.gz archive, or a dict of arrays"
 )
 _OTHER_FORMATS = {
-    ".h5": "a Keras or Hugging Face HDF5 file",
-    ".hdf5": "a Keras HDF5 file",
-    ".keras": "a Keras model file (`keras.models.load_model` opens it)",
-    ".bin": "a PyTorch file",
-    ".pt": "a PyTorch file",
-    ".pth": "a PyTorch file",
-    ".pdparams": "a Paddle file",
     ".msgpack": "a Flax file",
     ".onnx": "an ONNX file",
     ".tflite": "a TensorFlow Lite file",
+    ".gguf": "a GGUF file",
     ".npz": "a NumPy archive (`numpy.load` makes it a dict of arrays, which is accepted)",
 }
 
@@ -61,7 +57,8 @@ class CheckpointFiles:
     Attributes:
         prefix: absolute path of a TensorFlow checkpoint without ``.index``; None for other weights
             or none.
-        safetensors: absolute path of the ``.safetensors`` file, or of the index of several.
+        weights: absolute path of a file in another format, or of the index of several.
+        format: that format.
         tensors: the arrays by name, when a dict was given.
         config: the parsed configuration; None when there is none.
         config_path: the file that it was read from.
@@ -72,7 +69,8 @@ class CheckpointFiles:
     """
 
     prefix: str | None = None
-    safetensors: Path | None = None
+    weights: Path | None = None
+    format: WeightsFormat | None = None
     tensors: Mapping[str, Any] | None = None
     config: dict[str, Any] | None = None
     config_path: Path | None = None
@@ -88,10 +86,11 @@ def find_checkpoint(
     """Finds weights, configuration and vocabulary of a published checkpoint.
 
     Args:
-        checkpoint: a prefix, one of its files, a ``.safetensors`` file or the index of several, a
-            folder, an archive, or a dict of arrays. None means the place that ``config`` names, or
-            no weights when that is a json or a dict. Of a folder's weights those in the upper
-            folder count, and of these a TensorFlow checkpoint before safetensors.
+        checkpoint: a prefix, one of its files, a file of one of ``formats.FORMATS`` or the index of
+            several, a folder, an archive, or a dict of arrays. None means the place that ``config``
+            names, or no weights when that is a json or a dict. Of a folder's weights those in the
+            upper folder count, and of these a TensorFlow checkpoint before the others in the order
+            of ``FORMATS``.
         config: a json file, a dict, or a folder or archive that holds a json. None means the json
             beside the checkpoint.
 
@@ -112,8 +111,8 @@ def find_checkpoint(
     found, near = (CheckpointFiles(), ()) if checkpoint is None else _find_weights(checkpoint)
     if found.prefix:
         refuse_lfs_pointer(_index(Path(found.prefix)))
-    elif found.safetensors:
-        refuse_lfs_pointer(found.safetensors)
+    elif found.weights:
+        refuse_lfs_pointer(found.weights)
     if isinstance(config, Mapping):
         found = replace(found, config=dict(config), name=found.name or "a config without weights")
     else:
@@ -153,9 +152,11 @@ def _find_weights(checkpoint: PathLike | Mapping[str, Any]) -> tuple[CheckpointF
     if not path.is_file():
         raise _nothing_at(path, checkpoint)
     refuse_lfs_pointer(path)
-    if safetensors_file.is_safetensors(path):
-        found = CheckpointFiles(safetensors=path, name=f"{path.parent.name}/{path.name}")
-        return found, [files_below(path.parent, depth=0)]
+    if (fitting := format_of(path)) is not None:
+        name = f"{path.parent.name}/{path.name}"
+        return CheckpointFiles(weights=path, format=fitting, name=name), [
+            files_below(path.parent, depth=0)
+        ]
     _refuse_other_format(path)
     if archives.is_archive(path):
         return _find_in_folder(archives.extract(path), path.name)
@@ -178,24 +179,35 @@ def _near_prefix(prefix: Path) -> Neighbours:
 
 def _find_in_folder(root: Path, name: str) -> tuple[CheckpointFiles, Neighbours]:
     files = files_below(root, _MAX_DEPTH)
-    prefixes, others = find_prefixes(files), safetensors_file.find_files(files)
+    prefixes = find_prefixes(files)
+    others = [(each, found) for each in FORMATS if (found := each.find(files))]
     if not prefixes and not others:
         for path in files:
             refuse_lfs_pointer(path)
+        for path in files:
+            if any(path.name.startswith(each.usual) for each in FORMATS):
+                _refuse_other_format(path)  # it has the name of weights: what is wrong with it
         kinds = {_OTHER_FORMATS[p.suffix] for p in files if p.suffix in _OTHER_FORMATS}
-        hint = f" There is {' and '.join(sorted(kinds))}, not read here (yet)." if kinds else ""
+        hint = f" There is {' and '.join(sorted(kinds))}, not read here." if kinds else ""
         raise CheckpointNotFoundError(
             f"{name} holds neither a TensorFlow checkpoint, which is a pair of files, .index and "
-            f".data-00000-of-00001, nor a .safetensors file. {_contents(files, root)}{hint}"
+            ".data-00000-of-00001, nor weights in another format that is read here. "
+            f"{_contents(files, root)}{hint}"
         )
-    if not others or (prefixes and _depth(prefixes) <= _depth(others)):
+    depths = [_depth(found) for found in (prefixes, *(found for _, found in others)) if found]
+    if prefixes and _depth(prefixes) == min(depths):
         if others:
-            logger.info("%s: a TensorFlow checkpoint is taken, %s is not", name, others[0].name)
+            not_taken = others[0][1][0].name
+            logger.info("%s: a TensorFlow checkpoint is taken, %s is not", name, not_taken)
         weights = choose_prefix(prefixes, files, name)
         found = CheckpointFiles(prefix=str(weights), name=name)
     else:
-        weights = safetensors_file.choose_file(others, files, name)
-        found = CheckpointFiles(safetensors=weights, name=name)
+        upper = [(each, found) for each, found in others if _depth(found) == min(depths)]
+        best, candidates = upper[0]
+        weights = best.choose(candidates, files, name)
+        if len(upper) > 1:
+            logger.info("%s: %s is taken, %s is not", name, weights.name, upper[1][1][0].name)
+        found = CheckpointFiles(weights=weights, format=best, name=name)
     parents = [weights.parent, *weights.parent.parents]
     parents = parents[: parents.index(root) + 1]
     near = [[path for path in files if path.parent == folder] for folder in parents]
@@ -254,12 +266,27 @@ def _refuse_other_format(path: Path) -> None:
     kind = _OTHER_FORMATS.get(path.suffix.lower())
     if kind:
         raise CheckpointFormatError(
-            f"{path.name} is {kind}, a format that is not read here (yet). Give {_ACCEPTED}."
+            f"{path.name} is {kind}, a format that is not read here. Give {_ACCEPTED}."
         )
     if path.suffix == ".json":
         raise CheckpointFormatError(
             f"{path.name} is a configuration, not weights. Pass it as `config`, and as "
             f"`checkpoint` {_ACCEPTED}."
+        )
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        raise CheckpointFormatError(
+            f"{path} ({path.stat().st_size:,} bytes) is a web page, not weights: the server "
+            "answered with its login, quota or error page. Open the address in a browser, and "
+            "download the file itself."
+        )
+    expected = [each for each in FORMATS if path.suffix.lower() in each.suffixes]
+    if expected:
+        expected[0].open(path)  # says what is wrong with it
+        raise CheckpointFormatError(
+            f"{path} ({path.stat().st_size:,} bytes) is not the {expected[0].title} file that its "
+            "name says, or only a part of one. Download it again."
         )
 
 

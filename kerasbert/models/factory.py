@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -36,9 +37,10 @@ def build_transformer_model(
     Args:
         config: path of the json, a dict, a folder or archive (then also the checkpoint, unless
             one is given), or None: then it is looked for beside the checkpoint.
-        checkpoint: a prefix such as ``.../bert_model.ckpt``, one of its files, a
-            ``.safetensors`` file or the index of several, a folder, a ``.zip`` or ``.tar.gz``, a
-            dict of arrays by checkpoint name, or None for untrained weights.
+        checkpoint: a prefix such as ``.../bert_model.ckpt``, one of its files, a file of
+            safetensors, PyTorch, Keras, Hugging Face's TensorFlow or Paddle, the index of several,
+            a folder, a ``.zip`` or ``.tar.gz``, a dict of arrays by checkpoint name, or None for
+            untrained weights.
         model: the family, one of :func:`list_models`, or a subclass of ``Transformer``; None
             infers it from the checkpoint's variables and says so in a log line.
         application: "encoder" (default), "lm" (left to right) or "unilm" (seq2seq mask); the last
@@ -75,6 +77,8 @@ def build_transformer_model(
     else:
         files = find_checkpoint(checkpoint, config)
     source = open_tensors(files)
+    if files.config is None and getattr(source, "config", None):  # some files describe themselves
+        files = dataclasses.replace(files, config=dict(source.config))
     values = {**(files.config or {}), **options}
     family, preset = _family(model, files, source, values)
     family = family.select(source.shapes if source else {}, values)

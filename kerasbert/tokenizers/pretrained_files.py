@@ -87,7 +87,7 @@ def find_files(checkpoint: str | os.PathLike) -> TokenizerFiles:
         depths = sorted({len(file.parts) for file in files})
         groups = [[file for file in files if len(file.parts) == depth] for depth in depths]
         return _in_groups(groups, path.name)
-    weights = found.prefix or found.safetensors
+    weights = found.prefix or found.weights
     if found.vocab_path is None and weights:
         return _in_groups([files_below(Path(weights).parent, 0)], found.name)
     if found.vocab_path is None:
