@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,12 @@ def extract(model, prefix: str = "") -> Extracted:
     """
     layers = layers_by_name(model, prefix)
     family = _family_of(model, layers, prefix)
-    return Extracted(family, layers, family.describe(layers), variables_by_path(layers))
+    config = family.describe(layers)
+    if not isinstance(model, keras.layers.Layer) and "Embedding-Position" not in layers:
+        # Of relative positions only the configuration knows how far the releases went.
+        length = model.config.max_position_embeddings
+        config = dataclasses.replace(config, max_position_embeddings=length)
+    return Extracted(family, layers, config, variables_by_path(layers))
 
 
 def describe(model, prefix: str = "") -> TransformerConfig:
@@ -70,13 +76,23 @@ def published_tensors(
         dtype: of the tensors; None is that of the variables.
     """
     found = extract(model, prefix)
+    return found.family, found.config, google_tensors(found, dtype)
+
+
+def google_tensors(found: Extracted, dtype: str | None = None) -> dict[str, tf.Tensor]:
+    """The tensors of a model by the names of its family's own format.
+
+    Args:
+        found: the transformer.
+        dtype: as of :func:`published_tensors`.
+    """
     tensors: dict[str, tf.Tensor] = {}
     for row in found.google_rows():
         value = saved_value(row.op, found.variables[row.variable], dtype)
         if row.op is Op.STACKED and row.block > 0:
             value = tf.concat([tensors[row.tensor], value], axis=0)
         tensors[row.tensor] = value
-    return found.family, found.config, tensors
+    return tensors
 
 
 def saved_value(op: Op, variable, dtype: str | None = None) -> tf.Tensor:
