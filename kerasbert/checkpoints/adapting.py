@@ -152,3 +152,14 @@ def rewrite(name: str, rules: Rules) -> str | None:
         if match:
             return match.expand(template)
     return None
+
+
+def put(parts: dict, name: str | None, part: Part) -> None:
+    """Adds a part under a name, or under the stored one where there is none or it is taken.
+
+    So no tensor is lost: what is left under a name of its own is reported as unexpected.
+    """
+    name = part.stored if name is None or name in parts else name
+    while name in parts:
+        name += " again"
+    parts[name] = part

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasbert.checkpoints.adapting import AdaptedTensors, Part, Rules, rewrite
+from kerasbert.checkpoints.adapting import AdaptedTensors, Part, Rules, put, rewrite
 from kerasbert.checkpoints.renaming import usual_names
 
 if TYPE_CHECKING:
@@ -104,13 +104,13 @@ def adapt(source: TensorSource) -> AdaptedTensors:
             continue
         stacked, head = re.fullmatch(_STACKED, name), re.fullmatch(_HEAD, name)
         if stacked:
-            parts.update(_thirds(source, stored, stacked))
+            for third, part in _thirds(source, stored, stacked).items():
+                put(parts, third, part)
         elif head:
             middle = "" if len(heads) == 1 else f"{head[1]}."
-            parts[f"classifier.{middle}{head[2]}.{head[3]}"] = Part(stored)
+            put(parts, f"classifier.{middle}{head[2]}.{head[3]}", Part(stored))
         else:
-            found = rewrite(name, rules)
-            parts[stored if found is None else found] = Part(stored)
+            put(parts, rewrite(name, rules), Part(stored))
     if _SEGMENTS not in parts:
         width = (source.shapes[parts[_WORDS].stored] or (0,))[-1]
         parts[_SEGMENTS] = np.zeros((1, width), np.float32)

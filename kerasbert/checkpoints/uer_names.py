@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasbert.checkpoints.adapting import AdaptedTensors, Part, Rules, rewrite
+from kerasbert.checkpoints.adapting import AdaptedTensors, Part, Rules, put, rewrite
 from kerasbert.checkpoints.renaming import usual_names
 
 if TYPE_CHECKING:
@@ -154,15 +154,14 @@ def adapt(source: TensorSource, config: Mapping[str, Any] | None = None) -> Adap
     """
     names = usual_names(source.shapes)
     rules, first_segment = _FAMILIES[_family(source, names, config or {})]
-    parts = {}
+    parts: dict[str, Part | np.ndarray] = {}
     for name, stored in names.items():
         options: dict[str, Any] = {}
         if rewrite(name, [(_SEGMENTS, "")]) is not None:
             options = {"rows": (first_segment, None)}
         elif rules is _ROBERTA and rewrite(name, [(_POSITIONS, "")]) is not None:
             options = {"rows": (0, -2), "zero_rows": 2}
-        found = rewrite(name, rules)
-        parts[stored if found is None else found] = Part(stored, **options)
+        put(parts, rewrite(name, rules), Part(stored, **options))
     return AdaptedTensors(source, parts)
 
 
