@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from kerasbert.checkpoints.loading import TensorSource, open_tensors
@@ -72,18 +73,9 @@ def build_transformer_model(
     if application is not None:
         options["application"] = application
 
-    if checkpoint is None and config is None:
-        files = CheckpointFiles()
-    else:
-        files = find_checkpoint(checkpoint, config)
-    source = open_tensors(files)
-    if files.config is None and getattr(source, "config", None):  # some files describe themselves
-        files = dataclasses.replace(files, config=dict(source.config))
-    values = {**(files.config or {}), **options}
-    family, preset = _family(model, files, source, values)
-    family = family.select(source.shapes if source else {}, values)
-    files = family.with_own_config(files, source.shapes if source else {})
-    for key, value in preset.items():
+    found = inspect_checkpoint(config, checkpoint, model, **options)
+    files, source, family = found.files, found.source, found.family
+    for key, value in found.preset.items():
         if options.setdefault(key, value) != value:
             raise ValueError(
                 f"model={model!r} means {key}={value!r}. Received: {key}={options[key]!r}"
@@ -110,6 +102,50 @@ def build_transformer_model(
     if source is not None:
         load_weights(transformer, source, files.name, strict=strict, overrides=frozenset(overrides))
     return transformer.model if return_keras_model else transformer
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A checkpoint before anything is built.
+
+    Attributes:
+        files: what was found, with the configuration that is meant for the family.
+        source: the tensors; None when there are only settings.
+        family: the class that builds it.
+        preset: options that its name stands for.
+    """
+
+    files: CheckpointFiles
+    source: TensorSource | None
+    family: type[Transformer]
+    preset: Mapping[str, Any]
+
+
+def inspect_checkpoint(config=None, checkpoint=None, model=None, **options) -> Inspected:
+    """What a checkpoint is, as :func:`build_transformer_model` sees it.
+
+    Args:
+        config: as there.
+        checkpoint: as there.
+        model: as there.
+        **options: as there; some say which of a family's forms it is.
+
+    Raises:
+        CheckpointNotFoundError: as there.
+        ValueError: the tensors are of an architecture that is not built here.
+    """
+    if checkpoint is None and config is None:
+        files = CheckpointFiles()
+    else:
+        files = find_checkpoint(checkpoint, config)
+    source = open_tensors(files)
+    if files.config is None and getattr(source, "config", None):  # some files describe themselves
+        files = dataclasses.replace(files, config=dict(source.config))
+    values = {**(files.config or {}), **options}
+    family, preset = _family(model, files, source, values)
+    family = family.select(source.shapes if source else {}, values)
+    files = family.with_own_config(files, source.shapes if source else {})
+    return Inspected(files, source, family, preset)
 
 
 def _one_of(new, old, new_name: str, old_name: str):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from kerasbert.backend import dtype_policy, keras
-from kerasbert.checkpoints import huggingface
+from kerasbert.checkpoints import huggingface, keras_names
 from kerasbert.checkpoints.loading import open_tensors
 from kerasbert.checkpoints.mapping import NameTable, Row, expand
 from kerasbert.checkpoints.report import LoadReport
@@ -19,7 +19,7 @@ from kerasbert.layers import AttentionMask
 from kerasbert.layers.activations import canonical_names
 from kerasbert.layers.masks import PATTERNS
 from kerasbert.layers.recompute import RecomputableLayer
-from kerasbert.models.weights import load_weights, save_weights_as_checkpoint
+from kerasbert.models.weights import Loaded, load_weights, save_weights_as_checkpoint
 
 
 class Transformer:
@@ -53,6 +53,7 @@ class Transformer:
             behind the last block.
         layers: every layer by its unprefixed name.
         files: what the factory found: paths of the config, the vocabulary, the tensors.
+        loaded: where the weights came from, and which tensors were left; None if untrained.
     """
 
     family: ClassVar[str] = "transformer"
@@ -103,6 +104,7 @@ class Transformer:
         self.model: keras.Model | None = None
         self.hidden_states = None
         self.files = CheckpointFiles()
+        self.loaded: Loaded | None = None
         self._named_inputs: dict[str, Any] = {}
         self._attention_bias = None
 
@@ -221,7 +223,8 @@ class Transformer:
 
     # ---- checkpoints ----------------------------------------------------------------------------
 
-    # How files name the family's variables. The first table is the one that is written.
+    # How files name the family's variables. The first table is the one that is written; one of
+    # files with our own names is added to every family's.
     tables: ClassVar[tuple[NameTable, ...]] = ()
     # Regular expressions of tensor names that only this family's checkpoints hold, and the
     # `model_type` that its json may say.
@@ -232,14 +235,20 @@ class Transformer:
     # Other families whose files hold this one's weights as well.
     published_with: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        own = vars(cls).get("tables", ())
+        if own and all(table.name != keras_names.TABLE for table in own):
+            cls.tables = (*own, keras_names.keras_table(own))
+
     @classmethod
     def recognizes(cls, names: Iterable[str], config: Mapping[str, Any]) -> bool:
         """Whether tensor names are this family's; where they do not tell, what the json says."""
         names, own = list(names), vars(cls)  # what a base class says is the base class
         if any(re.fullmatch(mark, name) for mark in own.get("marks", ()) for name in names):
             return True
-        anonymous = not names or huggingface.ANONYMOUS in names
-        return anonymous and config.get("model_type") in own.get("model_types", ())
+        anonymous = not names or {huggingface.ANONYMOUS, keras_names.TOKEN_TABLE} & {*names}
+        return bool(anonymous) and config.get("model_type") in own.get("model_types", ())
 
     @classmethod
     def select(

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kerasbert.checkpoints import keras_names
 from kerasbert.checkpoints.loading import TensorSource, assign, bind
 from kerasbert.checkpoints.mapping import (
     NameTable,
+    Row,
     TokenSelection,
     choose_table,
     condition_rows,
@@ -35,6 +39,23 @@ __all__ = [
 ]
 
 logger = logging.getLogger("kerasbert")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Where a transformer's weights came from.
+
+    Attributes:
+        source: the tensors.
+        table: how they are named.
+        rows: of the table, with the indices of blocks written out.
+        report: which of them were loaded.
+    """
+
+    source: TensorSource
+    table: NameTable
+    rows: Sequence[Row]
+    report: LoadReport
 
 
 def load_weights(
@@ -62,6 +83,8 @@ def load_weights(
         CheckpointMismatchError: with ``strict``, for any difference.
     """
     config = transformer.config
+    if hasattr(source, "for_model"):  # a file that does not say which layer is which
+        source = source.for_model(transformer.model, transformer.prefix)
     table = choose_table(transformer.tables, source.shapes)
     optional = [*table.optional, *transformer.unused_tensors(table)]
     shortened = overrides & {"num_hidden_layers", "num_decoder_layers"}
@@ -80,7 +103,10 @@ def load_weights(
     }
     tokens = TokenSelection(transformer.keep_tokens, transformer.compound_tokens)
     variables = variables_by_path(transformer.layers)
-    rows = transformer.rows(table, config, transformer.layers)
+    if table.name == keras_names.TABLE:
+        rows = keras_names.rows_of_variables(table, variables)
+    else:
+        rows = transformer.rows(table, config, transformer.layers)
     report, plan = bind(
         variables,
         [*rows, *condition_rows(variables, rows)],
@@ -96,7 +122,11 @@ def load_weights(
             raise error
         logger.warning("%s", error)
     assign(plan, source, tokens)
+    heads = [tensor for tensor in report.ignored if not keras_names.is_own(tensor)]
+    if table.name == keras_names.TABLE and heads:
+        logger.info("%s: fine-tuned head, not loaded: %s", name, ", ".join(heads))
     logger.info("%s: %s (%s)", name, report.summary(), transformer.family)
+    transformer.loaded = Loaded(source, table, rows, report)
     return report
 
 
