@@ -5,9 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import filelock
+
+from kerasbert.hub.errors import DownloadError
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 2**20
 
@@ -87,3 +95,46 @@ def difference(
             if value != expected.lower():
                 return f"its {algorithm} is {value} instead of {expected.lower()}"
     return None
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Says what to do when the file system refuses."""
+    try:
+        yield
+    except DownloadError:
+        raise
+    except OSError as error:
+        raise DownloadError(
+            error.errno,
+            f"{target} cannot be written ({error.strerror}). Make room or give the rights, or set "
+            "KERASBERT_HOME to another folder; what has come is kept",
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Keeps other processes from the same file; the system ends it with the process."""
+    lock: Any = filelock.FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            logger.warning("waiting for another process that downloads %s", target.name)
+            lock.acquire(poll_interval=0.1)
+    except NotImplementedError:  # a file system without locks
+        lock = None
+    except OSError as error:
+        with writing(target):
+            raise error
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def write_all(file, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:  # an unbuffered write may write less
+        view = view[file.write(view) :]

@@ -7,6 +7,9 @@ import email.utils
 import re
 from dataclasses import dataclass
 
+import requests
+import urllib3
+
 from kerasbert.hub.addresses import title_of
 from kerasbert.hub.errors import DownloadError, PageInsteadOfFileError
 
@@ -76,8 +79,7 @@ def judge(response, offset: int, name: str) -> Body:
         raise DownloadError(f"{status}: {reason}")
     is_html = "html" in response.headers.get("Content-Type", "").lower()
     if is_html and not name.endswith((".html", ".htm")):
-        # Whatever encoding it claims: this is for a person's eyes.
-        raise page_error(response.raw.read(MAX_PAGE, decode_content=True) or b"")
+        raise page_error(_beginning(response))
     encoding = response.headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("", "identity") and not name.lower().endswith((".gz", ".tgz")):
         raise DownloadError(f"the server compressed the file ({encoding}) though asked not to")
@@ -143,12 +145,44 @@ def validator_of(response) -> str | None:
     return response.headers.get("Last-Modified") or None
 
 
+def refuse_other_content(expected: str | None, response) -> None:
+    """For servers that send a range of whatever they have now, without regard for ``If-Range``."""
+    found = validator_of(response)
+    if expected and found and expected != found:
+        raise _Restart("the server's file is another one than the part that is here")
+
+
+def cause_of(error: BaseException) -> str:
+    """The innermost reason: requests and urllib3 wrap it several times."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return "no answer in time"
+    inner = error
+    while True:
+        reason = getattr(inner, "reason", None)
+        further = reason if isinstance(reason, BaseException) else inner.__cause__
+        further = further or next((a for a in inner.args if isinstance(a, BaseException)), None)
+        if further is None:
+            break
+        inner = further
+    return str(inner) or type(inner).__name__
+
+
 def _unsatisfiable(response, offset: int) -> Body:
     """416: nothing lies behind ``offset``, because that is the end or because the file changed."""
     match = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", "").strip())
     if match and int(match[1]) == offset:
         return Body(offset, offset, whole=True)
     raise _Restart("the server's file is another one than the part that is here")
+
+
+def _beginning(response) -> bytes:
+    """Of a page, decoded: it is for a person's eyes."""
+    try:
+        return response.raw.read(MAX_PAGE, decode_content=True) or b""
+    except (urllib3.exceptions.HTTPError, OSError):
+        return b""
 
 
 def _length(response) -> int | None:

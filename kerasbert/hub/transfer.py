@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import random
@@ -11,27 +10,28 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import filelock
 import requests
 import tqdm
 import urllib3
 
 from kerasbert.hub.errors import DownloadError, HashMismatchError, PageInsteadOfFileError
-from kerasbert.hub.partial import PartialFile, difference
+from kerasbert.hub.partial import PartialFile, difference, locked, write_all, writing
 from kerasbert.hub.responses import (
     Transient,
+    cause_of,
     judge,
     looks_like_page,
     must_restart,
     page_error,
+    refuse_other_content,
     validator_of,
 )
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 2**18
+_CHUNK = 2**16  # a stall loses what came of the last one
+_PROGRESS = 2**20  # bytes that count as getting on, or a hundredth of the file
 _MAX_WAIT = 60.0  # between two attempts of ours
 _MAX_ASKED_WAIT = 300.0  # that a server may ask for
 _HEADERS = {"User-Agent": "kerasbert", "Accept-Encoding": "identity"}
@@ -91,10 +91,10 @@ def download(
     target = Path(path)
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"an address begins with https:// or http://. Received: {url!r}")
-    with _writing(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     job = _Job(url, target, size, sha256, md5, timeout, progress, beyond_page)
-    with _lock(target):
+    with locked(target):
         if target.is_file() and difference(target, size, sha256, md5) is None:
             return target
         was_there = job.part.size > 0
@@ -110,7 +110,7 @@ def download(
             raise HashMismatchError(
                 f"what {url} gives is not the expected {target.name}: {problem}. It was deleted."
             )
-        with _writing(target):
+        with writing(target):
             job.part.finish()
     return target
 
@@ -145,7 +145,7 @@ class _Job:
                     self.part.discard()
                 # Only what counts: a server that gives a byte at a time must not go on for ever.
                 gained = self.part.size - furthest
-                enough = gained >= _CHUNK * 4 or gained * 100 >= max(self.part.size, 1)
+                enough = gained >= _PROGRESS or gained * 100 >= max(self.part.size, 1)
                 failures = 0 if gained > 0 and enough else failures + 1
                 furthest = max(furthest, self.part.size)
                 if failures > retries:
@@ -177,7 +177,7 @@ class _Job:
         except _FINAL as error:
             raise DownloadError(f"{url}: {error}") from error
         except requests.RequestException as error:
-            raise Transient(_cause(error)) from error
+            raise Transient(cause_of(error)) from error
         with response:
             try:
                 self._receive(response, offset)
@@ -186,7 +186,9 @@ class _Job:
                 if not beyond or is_second:
                     raise PageInsteadOfFileError(f"{self.url}: {error}", error.page) from error
             except DownloadError as error:
-                raise type(error)(f"{self.url}: {error}") from error
+                if error.errno is not None:  # of the disk, not of the address
+                    raise
+                raise DownloadError(f"{self.url}: {error}") from error
             else:
                 return
         self._attempt(session, beyond, is_second=True)
@@ -209,11 +211,13 @@ class _Job:
         body = judge(response, offset, self.target.name)
         if body.whole:
             return
-        if offset and body.start == 0:
+        if body.start:
+            refuse_other_content(self.part.validator(self.url), response)
+        elif offset:
             logger.info("%s: the server begins anew instead of going on", self.target.name)
         if self.size is not None and body.total is not None and body.total != self.size:
             raise DownloadError(f"the server's file has {body.total:,} bytes, not {self.size:,}")
-        with _writing(self.target):
+        with writing(self.target):
             self._check_room(body.total, body.start)
             self.part.write_state(self.url, validator_of(response))
             file = self.part.path.open("r+b" if body.start else "wb", buffering=0)
@@ -229,8 +233,8 @@ class _Job:
             file.seek(body.start)
             file.truncate()
             for chunk in self._chunks(response, body.start):
-                with _writing(self.target):
-                    _write_all(file, chunk)
+                with writing(self.target):
+                    write_all(file, chunk)
                 bar.update(len(chunk))
         here = self.part.size
         if body.total is not None and here < body.total:
@@ -245,7 +249,7 @@ class _Job:
             except urllib3.exceptions.ReadTimeoutError as error:
                 raise Transient(f"no byte came for {self.timeout[1]:g} seconds") from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise Transient(f"the connection broke off ({_cause(error)})") from error
+                raise Transient(f"the connection broke off ({cause_of(error)})") from error
             if not chunk:
                 return
             is_page = self.target.name.endswith((".html", ".htm"))
@@ -266,63 +270,3 @@ class _Job:
                 f"{total - start:,} bytes are to come, and {self.target.parent} has room for "
                 f"{free:,}. Make room, or set KERASBERT_HOME to a larger disk."
             )
-
-
-@contextlib.contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Says what to do when the file system refuses."""
-    try:
-        yield
-    except DownloadError:
-        raise
-    except OSError as error:
-        raise DownloadError(
-            error.errno,
-            f"{target} cannot be written ({error.strerror}). Make room or give the rights, or set "
-            "KERASBERT_HOME to another folder; what has come is kept",
-        ) from error
-
-
-@contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
-    """Keeps other processes from the same file; the system ends it with the process."""
-    lock: Any = filelock.FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            logger.warning("waiting for another process that downloads %s", target.name)
-            lock.acquire(poll_interval=0.1)
-    except NotImplementedError:  # a file system without locks
-        lock = None
-    except OSError as error:
-        with _writing(target):
-            raise error
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()
-
-
-def _write_all(file, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:  # an unbuffered write may write less
-        view = view[file.write(view) :]
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason: requests and urllib3 wrap it several times."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return "no connection in time"
-    if isinstance(error, requests.exceptions.ReadTimeout):
-        return "no answer in time"
-    inner = error
-    while True:
-        reason = getattr(inner, "reason", None)
-        further = reason if isinstance(reason, BaseException) else inner.__cause__
-        further = further or next((a for a in inner.args if isinstance(a, BaseException)), None)
-        if further is None:
-            break
-        inner = further
-    return str(inner) or type(inner).__name__
