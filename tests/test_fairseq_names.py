@@ -15,9 +15,12 @@ from kerasbert.checkpoints import fairseq_names
 from kerasbert.checkpoints.errors import CheckpointFormatError
 from kerasbert.checkpoints.loading import ArrayTensors
 from kerasbert.checkpoints.report import CheckpointMismatchError
+from kerasbert.checkpoints.torch_file import TorchCheckpoint
+from kerasbert.checkpoints.unpickling import Named, Record
 from kerasbert.tokenizers import Tokenizer
 from tests.foreign import (
     RECORDED,
+    Shapes,
     assert_loads,
     assert_outputs,
     assert_same,
@@ -101,7 +104,7 @@ def stored_by_fairseq(family: str = "roberta", generation: str = "2021") -> dict
 
 def adapted(tensors: dict) -> dict[str, np.ndarray]:
     source = ArrayTensors(tensors)
-    assert fairseq_names.recognise(source.shapes)
+    assert fairseq_names.recognise(source)
     return read_all(fairseq_names.adapt(source))
 
 
@@ -148,11 +151,11 @@ def test_heads_of_classifiers():
 
 def test_others_are_not_recognised():
     shapes = ArrayTensors(stored_by_fairseq()).shapes
-    assert fairseq_names.recognise(shapes)
+    assert fairseq_names.recognise(Shapes(shapes))
     bart = {name.replace("sentence_encoder.", ""): shape for name, shape in shapes.items()}
-    assert not fairseq_names.recognise(bart)
-    assert not fairseq_names.recognise(ArrayTensors(tensors_of("roberta")).shapes)
-    assert not fairseq_names.recognise({})
+    assert not fairseq_names.recognise(Shapes(bart))
+    assert not fairseq_names.recognise(ArrayTensors(tensors_of("roberta")))
+    assert not fairseq_names.recognise(Shapes({}))
 
 
 # ----------------------------------------------------------------------------- nothing lost
@@ -206,10 +209,19 @@ def test_a_token_table_without_axes():
 # ----------------------------------------------------------------------------- settings
 
 
+def record(settings: dict) -> Record:
+    """An `argparse.Namespace` as the reader of PyTorch's files gives it."""
+    found = Record(Named("argparse", "Namespace"), ())
+    found.set_state(settings)
+    return found
+
+
 @pytest.mark.parametrize(
     "extras",
     [
         {"args": ARGS},
+        {"args": record(ARGS)},
+        {"args": None, "cfg": {"model": record(ARGS)}},
         {"args": argparse.Namespace(**ARGS)},
         {"args": None, "cfg": {"model": ARGS, "task": {"_name": "masked_lm"}}},
         {"args": None, "cfg": argparse.Namespace(model=argparse.Namespace(**ARGS))},
@@ -217,6 +229,14 @@ def test_a_token_table_without_axes():
 )
 def test_settings(extras):
     assert fairseq_names.read_config(extras) == FIELDS
+
+
+def test_a_json_has_the_last_word():
+    source = ArrayTensors(stored_by_fairseq())
+    source.extras = {"args": ARGS}
+    found = fairseq_names.adapt(source, {"model_type": "xlm-roberta", "num_attention_heads": 4})
+    assert found.config == {**FIELDS, "model_type": "xlm-roberta", "num_attention_heads": 4}
+    assert fairseq_names.adapt(source).config == FIELDS
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [("gelu_accurate", "gelu_tanh"), ("relu", "relu"),
@@ -244,20 +264,20 @@ def test_norms_before_sublayers(said):
 # ----------------------------------------------------------------------------- real files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recorded("fairseq"))
 def test_recorded_models(name, shared):
-    torch_file = pytest.importorskip("kerasbert.checkpoints.torch_file")
     folder = RECORDED / "fairseq" / name
-    source = torch_file.TorchCheckpoint(folder / "model.pt")
-    assert fairseq_names.recognise(source.shapes)
-    found, expected = read_all(fairseq_names.adapt(source)), huggingface_weights(folder)
+    source = TorchCheckpoint(folder / "model.pt")
+    assert fairseq_names.recognise(source)
+    tensors = fairseq_names.adapt(source)
+    found, expected = read_all(tensors), huggingface_weights(folder)
     expected[SEGMENTS][:] = 0
     copy = found.pop("lm_head.decoder.weight")
     np.testing.assert_array_equal(copy, expected["roberta.embeddings.word_embeddings.weight"])
     assert_same(found, expected)
-    config = fairseq_names.read_config(source.extras, source.shapes)
-    assert config["num_attention_heads"] == 4
-    assert_outputs(folder, config, found)
+    assert tensors.config["num_attention_heads"] == 4  # 64 wide by convention, if nothing said so
+    assert_outputs(folder, tensors.config, found)
 
 
 @pytest.mark.parametrize("name", recorded("fairseq"))
@@ -281,9 +301,8 @@ def test_published_models(shared):
     assert len(found) == 10
     for entry in found:
         shapes = {each["name"]: tuple(each["shape"]) for each in entry["variables"]}
-        assert fairseq_names.recognise(shapes), entry["name"]
-        source = ArrayTensors({})
-        source.shapes = shapes
+        source = Shapes(shapes)
+        assert fairseq_names.recognise(source), entry["name"]
         adapted_shapes = fairseq_names.adapt(source).shapes
         assert not any("sentence_encoder" in name for name in adapted_shapes), entry["name"]
         layers = 1 + max(int(n.split(".")[3]) for n in adapted_shapes if ".layer." in n)

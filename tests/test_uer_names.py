@@ -14,9 +14,11 @@ from kerasbert.checkpoints import uer_names
 from kerasbert.checkpoints.errors import CheckpointFormatError
 from kerasbert.checkpoints.loading import ArrayTensors
 from kerasbert.checkpoints.report import CheckpointMismatchError
+from kerasbert.checkpoints.torch_file import TorchCheckpoint
 from tests.foreign import (
     RECORDED,
     SIZES,
+    Shapes,
     assert_loads,
     assert_outputs,
     assert_same,
@@ -130,7 +132,7 @@ def stored_by_uer(family: str, generation: str = "2023-10") -> dict[str, np.ndar
 
 def adapted(tensors: dict, **options) -> dict[str, np.ndarray]:
     source = ArrayTensors(tensors)
-    assert uer_names.recognise(source.shapes)
+    assert uer_names.recognise(source)
     return read_all(uer_names.adapt(source, **options))
 
 
@@ -213,11 +215,17 @@ def test_masked_words_alone_are_bert_unless_positions_end_with_zeros():
                                      "encoder.transformer.0.layer_norm_1.gamma"])  # fmt: skip
 def test_others_are_not_recognised(missing):
     shapes = ArrayTensors(stored_by_uer("bert")).shapes
-    assert uer_names.recognise(shapes)
-    assert not uer_names.recognise({name: s for name, s in shapes.items() if name != missing})
-    assert not uer_names.recognise({**shapes, "decoder.transformer_decoder.0.x.weight": (1,)})
-    assert not uer_names.recognise(ArrayTensors(tensors_of("bert")).shapes)
-    assert not uer_names.recognise({})
+    assert uer_names.recognise(Shapes(shapes))
+    del shapes[missing]
+    assert not uer_names.recognise(Shapes(shapes))
+
+
+def test_other_names_are_not_recognised():
+    shapes = ArrayTensors(stored_by_uer("bert")).shapes
+    translator = {**shapes, "decoder.transformer_decoder.0.layer_norm_1.gamma": (12,)}
+    assert not uer_names.recognise(Shapes(translator))
+    assert not uer_names.recognise(ArrayTensors(tensors_of("bert")))
+    assert not uer_names.recognise(Shapes({}))
 
 
 # ----------------------------------------------------------------------------- nothing lost
@@ -298,6 +306,14 @@ def test_settings(values, expected):
     assert uer_names.read_config(values) == expected
 
 
+def test_settings_come_with_the_tensors():
+    source = ArrayTensors(stored_by_uer("bert"))
+    assert uer_names.adapt(source, CONFIG).config == uer_names.read_config(CONFIG)
+    of_hugging_face = {"model_type": "bert", "num_attention_heads": 3}
+    assert uer_names.adapt(source, of_hugging_face).config == of_hugging_face
+    assert uer_names.adapt(source).config is None
+
+
 def test_settings_of_others():
     assert not uer_names.is_config({**SIZES, "model_type": "bert"})
     assert not uer_names.is_config({})
@@ -306,21 +322,21 @@ def test_settings_of_others():
 # ----------------------------------------------------------------------------- real files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recorded("uer"))
 def test_recorded_models(name, shared):
-    torch_file = pytest.importorskip("kerasbert.checkpoints.torch_file")
     folder = RECORDED / "uer" / name
-    source = torch_file.TorchCheckpoint(folder / "model.bin")
-    assert uer_names.recognise(source.shapes)
-    found, expected = read_all(uer_names.adapt(source)), huggingface_weights(folder)
+    source = TorchCheckpoint(folder / "model.bin")
+    assert uer_names.recognise(source)
+    tensors = uer_names.adapt(source, json.loads((folder / "config.json").read_text()))
+    found, expected = read_all(tensors), huggingface_weights(folder)
     words = next(value for key, value in found.items() if key.endswith("word_embeddings.weight"))
     copy = next(key for key in found if key.endswith("decoder.weight"))
     np.testing.assert_array_equal(found[copy], words)
     padding = expected.get("roberta.embeddings.position_embeddings.weight", np.zeros((0, 1)))[:2]
     padding[:] = 0  # rows that UER-py does not have
     assert_same({key: value for key, value in found.items() if key != copy}, expected)
-    config = uer_names.read_config(json.loads((folder / "config.json").read_text()))
-    assert_outputs(folder, config, found, padded=len(padding) == 0)
+    assert_outputs(folder, tensors.config, found, padded=len(padding) == 0)
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
@@ -328,8 +344,8 @@ def test_published_models(family, shared):
     published = {each["name"]: each for each in entries(("uer",), ("pytorch_uer",))}
     entry = published[PUBLISHED[family]]
     shapes = {each["name"]: tuple(each["shape"]) for each in entry["variables"]}
-    assert uer_names.recognise(shapes)
     source = Unread(shapes, rows=512 if family == "roberta" else 514)
+    assert uer_names.recognise(source)
     found = uer_names.adapt(source).shapes
     assert found[f"{family}.encoder.layer.11.output.dense.weight"] == (768, 3072)
     segments = found[f"{family}.embeddings.token_type_embeddings.weight"]

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -96,16 +96,25 @@ class AdaptedTensors:
         source: shapes by name, and tensors by name with ``read``.
         parts: by the name here, how each is made; an array is a constant that no stored tensor
             is needed for.
+        config: settings of the model under Hugging Face's names, where the file or the naming says
+            some.
 
     Attributes:
         shapes: shape of every tensor by name, in the order of ``parts``.
+        config: those settings, or None.
 
     Raises:
         CheckpointFormatError: a stored tensor has a shape that does not fit.
         KeyError: a part names a tensor that the source does not have.
     """
 
-    def __init__(self, source: TensorSource, parts: Mapping[str, Part | np.ndarray]):
+    def __init__(
+        self,
+        source: TensorSource,
+        parts: Mapping[str, Part | np.ndarray],
+        config: Mapping[str, Any] | None = None,
+    ):
+        self.config = None if config is None else dict(config)
         self._source = source
         self._parts = dict(parts)
         self.shapes: dict[str, tuple[int, ...]] = {

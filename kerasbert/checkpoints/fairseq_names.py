@@ -17,6 +17,7 @@ import numpy as np
 
 from kerasbert.checkpoints.adapting import AdaptedTensors, Part, Rules, put, rewrite
 from kerasbert.checkpoints.renaming import usual_names
+from kerasbert.checkpoints.unpickling import Record
 
 if TYPE_CHECKING:
     from kerasbert.checkpoints.loading import TensorSource
@@ -69,28 +70,30 @@ _AFTER = _rules("attention.output.LayerNorm", "output.LayerNorm")
 _BEFORE = _rules("attention.self_attn_layer_norm", "LayerNorm")
 
 
-def recognise(shapes: Shapes) -> bool:
+def recognise(source: TensorSource) -> bool:
     """Whether tensors are named as those of fairseq's RoBERTa.
 
     Args:
-        shapes: of the stored tensors.
+        source: the stored tensors.
     """
     pattern = rf"{_BODY}(embed_tokens\.weight|layers\.0\.fc1\.weight)"
-    return sum(re.fullmatch(pattern, name) is not None for name in usual_names(shapes)) == 2
+    return sum(re.fullmatch(pattern, name) is not None for name in usual_names(source.shapes)) == 2
 
 
-def adapt(source: TensorSource) -> AdaptedTensors:
+def adapt(source: TensorSource, config: Mapping[str, Any] | None = None) -> AdaptedTensors:
     """The tensors under the names of Hugging Face's RoBERTa or XLM-R XL.
 
     The matrix behind the head of masked words is taken to be the token table, as everywhere. A head
     of classification is ``classifier``, and among several each has its own name after that.
 
     Args:
-        source: the stored tensors, which :func:`recognise` accepts.
+        source: the stored tensors, which :func:`recognise` accepts. Its ``extras``, where it has
+            them, are as of :func:`read_config`.
+        config: what lies beside them, as Hugging Face's; it has the last word.
 
     Returns:
         The same tensors, with query, key and value apart, and one segment of zeros; those without a
-        name in the family keep theirs.
+        name in the family keep theirs. Their ``config`` is that of the file and the given one.
 
     Raises:
         CheckpointFormatError: a tensor has not the shape that its name asks for.
@@ -114,7 +117,8 @@ def adapt(source: TensorSource) -> AdaptedTensors:
     if _SEGMENTS not in parts:
         width = (source.shapes[parts[_WORDS].stored] or (0,))[-1]
         parts[_SEGMENTS] = np.zeros((1, width), np.float32)
-    return AdaptedTensors(source, parts)
+    settings = read_config(getattr(source, "extras", {}), source.shapes)
+    return AdaptedTensors(source, parts, {**settings, **(config or {})})
 
 
 def _normalises_before(names: Mapping[str, str]) -> bool:
@@ -152,8 +156,8 @@ def read_config(extras: Mapping[str, Any], shapes: Shapes | None = None) -> dict
 
     Args:
         extras: what lies beside the weights: ``args`` (until 2020) or ``cfg`` with its ``model``,
-            each a mapping or an object with attributes. Without them (a file that was stripped)
-            the number of heads is that of the published models of this width.
+            each a mapping, an object with attributes, or the record of one. Without them (a file
+            that was stripped) the number of heads is that of the published models of this width.
         shapes: of the stored tensors.
 
     Returns:
@@ -182,4 +186,6 @@ def read_config(extras: Mapping[str, Any], shapes: Shapes | None = None) -> dict
 
 def _as_mapping(value: Any) -> Mapping[str, Any]:
     """A mapping, or the attributes of an object, such as an ``argparse.Namespace``; else empty."""
+    if isinstance(value, Record):
+        value = value.state
     return value if isinstance(value, Mapping) else getattr(value, "__dict__", {})

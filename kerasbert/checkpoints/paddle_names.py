@@ -21,8 +21,6 @@ from kerasbert.checkpoints.renaming import usual_names
 if TYPE_CHECKING:
     from kerasbert.checkpoints.loading import TensorSource
 
-Shapes = Mapping[str, tuple[int, ...]]
-
 # What stands in front of the body's names, in Paddle and in Hugging Face's tables. UIE calls its
 # body `encoder`. A body of another name gets none: its configuration decides on the family.
 _ROOTS = {
@@ -128,13 +126,13 @@ _OLD_PLAIN: Rules = (
 )  # fmt: skip
 
 
-def recognise(shapes: Shapes) -> bool:
+def recognise(source: TensorSource) -> bool:
     """Whether tensors are named as those of a BERT-like model of Paddle.
 
     Args:
-        shapes: of the stored tensors.
+        source: the stored tensors.
     """
-    names = set(usual_names(shapes))
+    names = set(usual_names(source.shapes))
     if {_OLD_WORDS, "encoder_stack.block.0.attn.q.weight"} <= names:
         return True
     root = _root(names)
@@ -146,16 +144,18 @@ def recognise(shapes: Shapes) -> bool:
     )
 
 
-def adapt(source: TensorSource) -> AdaptedTensors:
+def adapt(source: TensorSource, config: Mapping[str, Any] | None = None) -> AdaptedTensors:
     """The tensors under the names of Hugging Face, with projections as (out, in).
 
     The matrix behind the head of masked words is taken to be the token table, as everywhere.
 
     Args:
         source: the stored tensors, which :func:`recognise` accepts.
+        config: what lies beside them, Paddle's settings or Hugging Face's.
 
     Returns:
-        The same tensors; those without a name in the family keep theirs and their layout.
+        The same tensors; those without a name in the family keep theirs and their layout. Their
+        ``config`` is the given one, as Hugging Face's.
 
     Raises:
         CheckpointFormatError: a tensor has not the shape that its name asks for.
@@ -177,7 +177,9 @@ def adapt(source: TensorSource) -> AdaptedTensors:
         if of_bert and found is not None:
             found = rewrite(found, _HEAD_OF_BERT) or found
         put(parts, found, Part(stored, transpose=transpose))
-    return AdaptedTensors(source, parts)
+    if config is not None and is_config(config):
+        config = read_config(config)
+    return AdaptedTensors(source, parts, config)
 
 
 def _root(names: Iterable[str]) -> str | None:

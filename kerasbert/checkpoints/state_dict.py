@@ -65,6 +65,17 @@ def find_state_dict(loaded: Any, path: Path) -> dict[str, Described]:
     )
 
 
+def without_tensors(loaded: Any) -> dict[str, Any]:
+    """The entries of what was saved that are no tensors and no dicts that hold some."""
+    if not isinstance(loaded, dict):
+        return {}
+    return {
+        key: value
+        for key, value in loaded.items()
+        if _described(value) is None and not _holds_tensors(value)
+    }
+
+
 def _described(value: Any) -> Described | None:
     if isinstance(value, tuple) and len(value) == 2:  # older Paddle: (name of its own, array)
         value = value[1]

@@ -7,6 +7,7 @@ are read in place. The older format is in :mod:`~kerasbert.checkpoints.torch_leg
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import struct
@@ -18,7 +19,7 @@ from kerasbert.checkpoints.array_files import ArrayFiles
 from kerasbert.checkpoints.errors import CheckpointFormatError
 from kerasbert.checkpoints.pickled_arrays import NumpyArray
 from kerasbert.checkpoints.pickled_tensors import storage_of, torch_name
-from kerasbert.checkpoints.state_dict import Described, find_state_dict
+from kerasbert.checkpoints.state_dict import Described, find_state_dict, without_tensors
 from kerasbert.checkpoints.stored_arrays import StoredArray
 from kerasbert.checkpoints.torch_legacy import is_ancient, is_legacy, read_legacy
 from kerasbert.checkpoints.unpickling import Span, unpickle
@@ -44,6 +45,8 @@ class TorchCheckpoint(ArrayFiles):
     Attributes:
         path: that file.
         shapes: shape of every tensor by name, in the order of the file.
+        extras: what lies beside the weights and holds no tensors, such as the settings of a
+            training; objects are :class:`~kerasbert.checkpoints.unpickling.Record`.
 
     Raises:
         CheckpointNotFoundError: a shard is missing.
@@ -52,7 +55,8 @@ class TorchCheckpoint(ArrayFiles):
     """
 
     def __init__(self, path: str | Path):
-        super().__init__(path, ".bin", _describe)
+        self.extras: dict[str, Any] = {}
+        super().__init__(path, ".bin", functools.partial(_describe, extras=self.extras))
 
 
 def is_torch(path: Path) -> bool:
@@ -72,8 +76,8 @@ def is_torch(path: Path) -> bool:
         return False
 
 
-def _describe(path: Path) -> dict[str, StoredArray]:
-    """Where the tensors of a file are, by name."""
+def _describe(path: Path, extras: dict[str, Any]) -> dict[str, StoredArray]:
+    """Where the tensors of a file are, by name; what else is there is put into ``extras``."""
     with path.open("rb", buffering=2**16) as file:
         end = os.fstat(file.fileno()).st_size
         head = file.read(_HEAD)
@@ -85,6 +89,7 @@ def _describe(path: Path) -> dict[str, StoredArray]:
         else:
             _refuse(path, head, end)
     found = {}
+    extras.update(without_tensors(loaded))
     for name, value in find_state_dict(loaded, path).items():
         try:
             found[name] = _locate(value, spans)

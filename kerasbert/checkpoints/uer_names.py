@@ -24,8 +24,6 @@ from kerasbert.checkpoints.renaming import usual_names
 if TYPE_CHECKING:
     from kerasbert.checkpoints.loading import TensorSource
 
-Shapes = Mapping[str, tuple[int, ...]]
-
 _WORDS = r"embedding\.(?:word_embedding|word\.embedding)\.weight"
 _POSITIONS = r"embedding\.(?:position_embedding|pos\.embedding)\.weight"
 _SEGMENTS = r"embedding\.(?:segment_embedding|seg\.embedding)\.weight"
@@ -120,15 +118,15 @@ _ROBERTA = (
 _FAMILIES = {"bert": (_BERT, 1), "albert": (_ALBERT, 1), "roberta": (_ROBERTA, 2)}
 
 
-def recognise(shapes: Shapes) -> bool:
+def recognise(source: TensorSource) -> bool:
     """Whether tensors are named as those of a BERT-like model of UER-py.
 
     Its GPT, T5, BART and others, whose names are similar, have no segments or a decoder.
 
     Args:
-        shapes: of the stored tensors.
+        source: the stored tensors.
     """
-    names = list(usual_names(shapes))
+    names = list(usual_names(source.shapes))
     needed = (_WORDS, _POSITIONS, _SEGMENTS, r"encoder\.transformer\.(0\.)?layer_norm_1\.weight")
     found = all(any(rewrite(name, [(mark, "")]) is not None for name in names) for mark in needed)
     return found and not any(name.startswith("decoder.") for name in names)
@@ -138,21 +136,26 @@ def adapt(source: TensorSource, config: Mapping[str, Any] | None = None) -> Adap
     """The tensors under the names of Hugging Face's BERT, ALBERT or RoBERTa.
 
     Names do not tell BERT from XLM-R. XLM-R ends with two rows of zeros in its position table, for
-    its positions are two less than there are rows; so small a table is read at once.
+    its positions are two less than there are rows; so small a table is read at once. The rows in
+    front, which Hugging Face has for padding, are zeros here.
 
     The matrix behind the head of masked words is taken to be the token table, as everywhere.
 
     Args:
         source: the stored tensors, which :func:`recognise` accepts.
-        config: the configuration beside them, if its ``model_type`` shall decide on the family.
+        config: what lies beside them, UER-py's settings or Hugging Face's. A ``model_type`` in it
+            decides on the family.
 
     Returns:
-        The same tensors; those without a name in the family keep theirs.
+        The same tensors; those without a name in the family keep theirs. Their ``config`` is the
+        given one, as Hugging Face's.
 
     Raises:
         CheckpointFormatError: a tensor has not the shape that its name asks for.
     """
     names = usual_names(source.shapes)
+    if config is not None and is_config(config):
+        config = read_config(config)
     rules, first_segment = _FAMILIES[_family(source, names, config or {})]
     parts: dict[str, Part | np.ndarray] = {}
     for name, stored in names.items():
@@ -162,7 +165,7 @@ def adapt(source: TensorSource, config: Mapping[str, Any] | None = None) -> Adap
         elif rules is _ROBERTA and rewrite(name, [(_POSITIONS, "")]) is not None:
             options = {"rows": (0, -2), "zero_rows": 2}
         put(parts, rewrite(name, rules), Part(stored, **options))
-    return AdaptedTensors(source, parts)
+    return AdaptedTensors(source, parts, config)
 
 
 def _family(source: TensorSource, names: Mapping[str, str], config: Mapping[str, Any]) -> str:
