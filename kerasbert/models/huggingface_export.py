@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Export:
         missing: parts that the class has and the model has not: it makes them anew.
         unused: parts of the model that the class leaves unused; they are written all the same.
         notes: sentences on what is not the same there.
+        root: what the names have in front that a class for heads has and this one has not.
     """
 
     class_name: str
@@ -52,6 +53,7 @@ class Export:
     missing: list[str]
     unused: list[str]
     notes: list[str]
+    root: str = ""
 
 
 def save_as_huggingface(
@@ -102,7 +104,8 @@ def save_as_huggingface(
     )
     for note in export.notes:
         logger.warning("%s", note)
-    return write_export(export, folder, vocab=tokenizer, max_shard_size=max_shard_size)
+    write_export(export, folder, vocab=tokenizer, max_shard_size=max_shard_size)
+    return str(Path(folder).expanduser())
 
 
 def plan_export(
@@ -114,6 +117,7 @@ def plan_export(
     dtype: str | None = None,
     class_name: str | None = None,
     model_type: str | None = None,
+    further_parts: Collection[str] = (),
 ) -> Export:
     """What :func:`save_as_huggingface` will write.
 
@@ -125,6 +129,7 @@ def plan_export(
         dtype: as there.
         class_name: of the class that opens it; None is the one that fits best.
         model_type: which one of several with the same graph, where ``config`` does not say.
+        further_parts: that will be in the file beside those of the model.
 
     Raises:
         ValueError: as there.
@@ -138,14 +143,14 @@ def plan_export(
         model_type = model_type or model.config.extra.get("model_type")
     gelu = found.family.gelu
     asked = settings.pop("model_type", None)
-    found, architecture = _target(found, asked or model_type)
+    found, architecture = export_target(found, asked or model_type)
     if asked not in (None, architecture.model_type):
         raise ValueError(
             f"model_type={asked!r} is not the graph of this model, which is "
             f"{architecture.model_type!r} there. Leave it out of config."
         )
     head = find_task_head(model, found, prefix, task)
-    parts = _parts(found)
+    parts = _parts(found) | set(further_parts)
     notes = _differences(found, architecture, parts, gelu)
 
     task_class, wanted = None, set()
@@ -192,11 +197,22 @@ def plan_export(
         )
     if unused and class_name is None:
         notes.append(f"{name} leaves unused: {', '.join(unused)}. It is in the file all the same.")
-    return Export(name, values, tensors, missing, unused, notes)
+    root = table.root if base_class else ""
+    return Export(name, values, tensors, missing, unused, notes, root)
 
 
-def _target(found: Extracted, model_type: str | None) -> tuple[Extracted, Architecture]:
-    """The model as one of a family that the library has, where its graph is the same."""
+def export_target(
+    found: Extracted, model_type: str | None = None
+) -> tuple[Extracted, Architecture]:
+    """The model as one of a family that the library has, where its graph is the same.
+
+    Args:
+        found: the transformer.
+        model_type: which one of several with the same graph.
+
+    Raises:
+        ValueError: the library has none.
+    """
     family, config = found.family.family, found.config
     if family == "bert" and config.maps_embeddings:
         # BERT has no projection there, but RemBERT has the same one.
@@ -324,7 +340,7 @@ def write_export(
     vocab=None,
     max_shard_size: int | str | None = None,
     files: Mapping[str, bytes] | None = None,
-) -> str:
+) -> list[str]:
     """Writes what was planned: a new folder whole, or files of an old one one after the other.
 
     Args:
@@ -335,7 +351,7 @@ def write_export(
         files: further ones, contents by name.
 
     Returns:
-        The folder, as text.
+        The names of the files beside the weights.
 
     Raises:
         ValueError: as there.
@@ -362,7 +378,7 @@ def write_export(
             path.chmod(0o644)  # whatever the library that wrote it thinks
         _move(whole, target, [*files, *written, CONFIG_NAME], written)
     logger.info("%d tensors written to %s (%s)", len(export.tensors), target, export.class_name)
-    return str(target)
+    return sorted([*files, CONFIG_NAME])
 
 
 def _move(whole: Path, target: Path, names: list[str], weights: list[str]) -> None:
