@@ -61,7 +61,8 @@ def is_paddle(path: Path) -> bool:
         return False
     if head[:1] != b"\x80" or not 2 <= head[1] <= 5 or is_legacy(head):
         return False
-    return path.suffix == SUFFIX or (b"multiarray" in head and b"_reconstruct" in head)
+    has_array = b"numpy" in head and (b"_reconstruct" in head or b"_frombuffer" in head)
+    return path.suffix == SUFFIX or has_array
 
 
 def _describe(path: Path) -> dict[str, StoredArray]:

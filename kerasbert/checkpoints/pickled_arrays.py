@@ -26,7 +26,7 @@ _PACKAGES = ("deepspeed", "fairseq", "lightning", "omegaconf", "pytorch_lightnin
 _RECORDED = {
     "argparse": ("Namespace",),
     "builtins": (
-        *("bool", "bytearray", "bytes", "complex", "float", "frozenset", "int", "list"),
+        *("bool", "bytearray", "complex", "float", "frozenset", "int", "list"),
         *("object", "range", "set", "slice", "str"),
     ),
     "collections": ("deque",),
@@ -36,6 +36,7 @@ _RECORDED = {
     "types": ("SimpleNamespace",),
     "typing": ("Any", "Dict", "List", "Optional", "Tuple", "Union"),
 }
+_PYTHON_2 = {"long": "int", "unicode": "str", "xrange": "range"}
 _NUMPY_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 
 
@@ -106,8 +107,10 @@ def _reconstruct(kind: Any, shape: Any, code: Any) -> NumpyArray:
     return NumpyArray()
 
 
-def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> NumpyArray:
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NumpyArray:
     """How protocol 5 makes an array."""
+    if order not in ("C", "F") or axes is not None:
+        raise ValueError("the axes of a NumPy array are in an order that is not read")
     array = NumpyArray()
     array.describe(shape, dtype, order == "F", data)
     return array
@@ -134,6 +137,13 @@ def _dict(*args: Any) -> dict[str, Any]:
     return found
 
 
+def _bytes(*args: Any) -> bytes:
+    """How protocol 2 makes bytes where there are none."""
+    if args:
+        raise ValueError("bytes are made of something else")
+    return b""
+
+
 def _tuple(values: Any = ()) -> tuple:
     if not isinstance(values, tuple):
         raise ValueError("a tuple is made of something else")
@@ -149,7 +159,7 @@ def _lod_tensor(expression: Any, values: Any) -> Any:
 
 _MADE = {
     "_codecs": {"encode": _encode},
-    "builtins": {"dict": _dict, "tuple": _tuple, "eval": _lod_tensor},
+    "builtins": {"bytes": _bytes, "dict": _dict, "tuple": _tuple, "eval": _lod_tensor},
     "collections": {"Counter": _dict, "OrderedDict": _dict, "defaultdict": _dict},
     "numpy": {"dtype": NumpyType},
 }
@@ -175,8 +185,8 @@ def plain_name(module: str, name: str) -> Named:
     Raises:
         LookupError: they do not.
     """
-    if module == "__builtin__":  # Python 2's, and Python 3's in protocol 2
-        module = "builtins"
+    if module == "__builtin__":  # Python 2's names, which Python 3 writes in protocol 2
+        module, name = "builtins", _PYTHON_2.get(name, name)
     if module.split(".")[0] in _PACKAGES and name.isidentifier():
         return Named(module, name)
     return NAMES[module, name]
