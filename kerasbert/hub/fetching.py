@@ -89,7 +89,7 @@ def _get(
     model: PublishedModel, archive: Archive, address: Address, force: bool, progress: bool | None
 ) -> Path:
     if address.kind == "huggingface":
-        return huggingface.fetch(address.url)
+        return huggingface.fetch(address.url, update=force)
     from kerasbert.hub.transfer import download  # requests is slow to import
 
     target = cache.target_of(model, archive)
@@ -125,9 +125,7 @@ def _check(path: Path, archive: Archive) -> None:
         folder = archives.extract(path)
     except CheckpointFormatError as error:
         path.unlink(missing_ok=True)
-        raise DownloadError(
-            f"what came is deleted, since it is no whole archive: {error}"
-        ) from error
+        raise DownloadError(f"what came was no whole archive and is deleted: {error}") from error
     for file in sorted(folder.rglob("*")):
         known = archive.files.get(file.name)
         if known is None or known.sha256 is None or not file.is_file():

@@ -58,7 +58,7 @@ def parse(address: str) -> Repository:
     """
     match = _ADDRESS.fullmatch(address.strip().rstrip("/"))
     parts = match[3].split("/") if match and match[3] else []
-    if match is None or ".." in parts or "" in parts:
+    if match is None or ".." in parts or "" in parts or ("/" not in match[1] and parts):
         raise ValueError(
             f"an address of Hugging Face is hf://user/name, hf://user/name@revision or "
             f"hf://user/name@revision/file. Received: {address!r}"
@@ -66,7 +66,7 @@ def parse(address: str) -> Repository:
     return Repository(match[1], unquote(match[2]) if match[2] else None, match[3])
 
 
-def fetch(address: str) -> Path:
+def fetch(address: str, update: bool = True) -> Path:
     """The files of a repository that we read, from Hugging Face's own cache or downloaded.
 
     ``HF_HOME``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` mean what they mean to ``huggingface_hub``,
@@ -74,6 +74,7 @@ def fetch(address: str) -> Path:
 
     Args:
         address: ``hf://user/name[@revision][/file]``.
+        update: whether to ask for a newer state of what the cache holds.
 
     Returns:
         The folder with the snapshot, or the path of ``file`` in it.
@@ -88,6 +89,9 @@ def fetch(address: str) -> Path:
     hub = _import()
     if cache.is_offline() or any(os.environ.get(name, "") in ("1", "true") for name in _OFFLINE):
         return _cached(hub, repository, address)
+    found = None if update else _in_cache(hub, repository)
+    if found is not None:
+        return found
     try:
         return _downloaded(hub, repository)
     except DownloadError:
@@ -141,7 +145,8 @@ def is_installed() -> bool:
 
 def _import():
     try:
-        import huggingface_hub
+        import huggingface_hub.constants
+        import huggingface_hub.utils
     except ImportError as error:
         raise ImportError(
             "repositories of Hugging Face need huggingface_hub: pip install 'kerasbert[hub]'"

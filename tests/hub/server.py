@@ -24,6 +24,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             answers[min(at, len(answers) - 1)](self, server.content)
 
+    do_HEAD = do_GET
+
     def log_message(self, *arguments):
         """Not on the terminal."""
 
