@@ -26,3 +26,19 @@ def without_garbage_collection() -> Iterator[None]:
         gc.freeze()
     finally:
         gc.enable()
+
+
+def is_command() -> bool:
+    """Whether this process is the command ``kerasbert``, by how it was started.
+
+    The command imports TensorFlow in those subcommands that need it: ``kerasbert --help`` and
+    ``kerasbert tokenize`` answer in a fraction of the time that TensorFlow's import takes. Any
+    other program gets all of the package with ``import kerasbert``, for Keras finds the layers of a
+    saved model only when their modules are imported.
+    """
+    program = sys.argv[0] if sys.argv else ""
+    if program == "-m":  # while the package of `python -m kerasbert` is imported
+        words = getattr(sys, "orig_argv", [])  # since Python 3.10; before, TensorFlow is imported
+        return any(pair == ("-m", "kerasbert") for pair in zip(words, words[1:]))
+    name = program.replace("\\", "/").rsplit("/", 1)[-1]
+    return name in ("kerasbert", "kerasbert.exe", "kerasbert-script.py")

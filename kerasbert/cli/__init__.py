@@ -1,8 +1,10 @@
 """The command ``kerasbert``: one module for each subcommand.
 
 A subcommand is a module with ``add_parser(subparsers)`` and ``run(arguments) -> int``. Exit
-statuses: 0 done, 1 the work failed (one line on stderr says why), 2 the command line is wrong, 130
-interrupted by Ctrl-C.
+statuses: 0 done, 1 the work failed (stderr says why, in a line that begins with the command), 2 the
+command line is wrong, 130 interrupted by Ctrl-C.
+
+Modules of subcommands import what is heavy when they run: ``kerasbert --help`` imports all of them.
 """
 
 from __future__ import annotations
@@ -14,16 +16,22 @@ import sys
 from collections.abc import Sequence
 
 import kerasbert
+from kerasbert.cli import starting
 
-COMMANDS = ("serve",)
+COMMANDS = ("info", "convert", "hub", "encode", "similar", "generate", "tokenize", "serve")
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     parser = argparse.ArgumentParser(
-        prog="kerasbert", description="Published BERT-like checkpoints as Keras models."
+        prog="kerasbert",
+        description="Published BERT-like checkpoints as Keras models.",
+        epilog="`kerasbert COMMAND --help` describes a command, with examples.",
     )
     parser.add_argument("--version", action="version", version=f"kerasbert {kerasbert.__version__}")
+    parser.add_argument(
+        "--verbose", action="store_true", help="show what is done, and TensorFlow's messages"
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = importlib.import_module(f"{__name__}.{name}")
@@ -38,8 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments without the program's name; None for those of this process.
     """
     arguments = make_parser().parse_args(argv)
+    if arguments.verbose:
+        starting.be_verbose()
     try:
-        return arguments.run(arguments)
+        with starting.plain_messages(arguments.command, arguments.verbose):
+            status = arguments.run(arguments)
+            sys.stdout.flush()  # here, where a reader that has gone is noticed
+            return status
     except BrokenPipeError:  # whoever read the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

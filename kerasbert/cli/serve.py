@@ -7,6 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
+from kerasbert.cli import starting
 from kerasbert.serving.limits import Limits
 
 _DEFAULTS = Limits()
@@ -75,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     corpus = _read_corpus(arguments.corpus)
     opened = server.open_socket(arguments.host, arguments.port)
     try:
+        starting.import_models()
         from kerasbert.serving.app import create_app
         from kerasbert.serving.loading import load_service
 

@@ -91,10 +91,8 @@ def build_transformer_model(
     canonical = family.config_class.canonical_key
     overrides = {canonical(k): v for k, v in options.items() if canonical(k) in fields}
     structure = {k: v for k, v in options.items() if canonical(k) not in fields}
-    settings = _settings(family, files, source, overrides)
-    settings = family.review(settings, files, frozenset(overrides))
 
-    transformer = family(settings, **structure)
+    transformer = family(found.settings(overrides), **structure)
     transformer.files = files
     # Initial values are only needed where not every variable is sure to be assigned.
     with skip_initialization() if source is not None and strict else contextlib.nullcontext():
@@ -119,6 +117,19 @@ class Inspected:
     source: TensorSource | None
     family: type[Transformer]
     preset: Mapping[str, Any]
+
+    def settings(self, overrides: Mapping[str, Any] | None = None) -> TransformerConfig:
+        """The configuration that it is built with.
+
+        Args:
+            overrides: fields that the caller sets by hand.
+
+        Raises:
+            ConfigError: something is missing or impossible.
+        """
+        overrides = overrides or {}
+        settings = _settings(self.family, self.files, self.source, overrides)
+        return self.family.review(settings, self.files, frozenset(overrides))
 
 
 def inspect_checkpoint(config=None, checkpoint=None, model=None, **options) -> Inspected:

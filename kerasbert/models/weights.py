@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kerasbert.checkpoints import keras_names
-from kerasbert.checkpoints.loading import TensorSource, assign, bind
+from kerasbert.checkpoints.loading import Plan, TensorSource, assign, bind
 from kerasbert.checkpoints.mapping import (
     NameTable,
     Row,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kerasbert.models.transformer import Transformer
 
 __all__ = [
+    "compare_weights",
     "describe",
     "load_weights",
     "published_tensors",
@@ -82,6 +83,35 @@ def load_weights(
     Raises:
         CheckpointMismatchError: with ``strict``, for any difference.
     """
+    found, plan = compare_weights(transformer, source, overrides)
+    source, report = found.source, found.report
+    if not report.exact:
+        error = report.error(name, transformer.family)
+        if strict:
+            raise error
+        logger.warning("%s", error)
+    assign(plan, source, TokenSelection(transformer.keep_tokens, transformer.compound_tokens))
+    heads = [tensor for tensor in report.ignored if not keras_names.is_own(tensor)]
+    if found.table.name == keras_names.TABLE and heads:
+        logger.info("%s: fine-tuned head, not loaded: %s", name, ", ".join(heads))
+    logger.info("%s: %s (%s)", name, report.summary(), transformer.family)
+    transformer.loaded = found
+    return report
+
+
+def compare_weights(
+    transformer: Transformer, source: TensorSource, overrides: frozenset[str] = frozenset()
+) -> tuple[Loaded, Plan]:
+    """What a source of tensors has for a built transformer, by names and shapes: reads nothing.
+
+    Args:
+        transformer: as of :func:`load_weights`.
+        source: as there.
+        overrides: as there.
+
+    Returns:
+        What would be loaded, with hints where it does not fit; and the plan by which it is.
+    """
     config = transformer.config
     if hasattr(source, "for_model"):  # a file that does not say which layer is which
         source = source.for_model(transformer.model, transformer.prefix)
@@ -117,17 +147,7 @@ def load_weights(
     )
     if not report.exact:
         report.hints = hints.for_report(report, source, transformer)
-        error = report.error(name, transformer.family)
-        if strict:
-            raise error
-        logger.warning("%s", error)
-    assign(plan, source, tokens)
-    heads = [tensor for tensor in report.ignored if not keras_names.is_own(tensor)]
-    if table.name == keras_names.TABLE and heads:
-        logger.info("%s: fine-tuned head, not loaded: %s", name, ", ".join(heads))
-    logger.info("%s: %s (%s)", name, report.summary(), transformer.family)
-    transformer.loaded = Loaded(source, table, rows, report)
-    return report
+    return Loaded(source, table, rows, report), plan
 
 
 def _blocks_from(table: NameTable, first: int) -> str:
