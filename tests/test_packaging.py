@@ -26,7 +26,7 @@ NEEDS_MAKE = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 EXTRAS = {
     *("addons", "legacy", "bpe", "pretraining", "notebooks", "metrics", "bench", "faiss", "serve"),
-    *("onnx", "beam", "test", "lint"),
+    *("onnx", "beam", "hub", "test", "lint"),
 }
 
 
@@ -109,9 +109,11 @@ def test_what_the_package_requires(requirements):
         "tensorflow",
         "tensorflow-text",
         "keras",
+        "filelock",
         "h5py",
         "jieba",
         "numpy",
+        "requests",
         "safetensors",
         "sentencepiece",
         "tqdm",

@@ -149,12 +149,19 @@ class _Job:
                 failures = 0 if gained > 0 and enough else failures + 1
                 furthest = max(furthest, self.part.size)
                 if failures > retries:
+                    if self._is_right():  # whatever length the server claims
+                        return None
                     kept = f" {self.part.size:,} bytes are kept for the next time."
                     raise DownloadError(
                         f"{self.url}: {problem}; given up after {retries + 1} attempts."
                         + (kept if self.part.size else "")
                     ) from problem
                 self._pause(problem, wait, failures)
+
+    def _is_right(self) -> bool:
+        if not self.part.size or not (self.sha256 or self.md5):
+            return False
+        return difference(self.part.path, self.size, self.sha256, self.md5) is None
 
     def _pause(self, problem: Transient, wait: float, failures: int) -> None:
         asked = problem.wait

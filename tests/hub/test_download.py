@@ -200,6 +200,11 @@ def test_a_length_that_is_too_long_is_found_out(tmp_path):
     assert not (tmp_path / "model.zip").exists()
 
 
+def test_a_length_that_is_too_long_does_not_matter_with_a_hash(tmp_path):
+    with serving(file(length=5, ranges=False), content=CONTENT) as server:
+        assert get(server, tmp_path, retries=1, sha256=SHA256).read_bytes() == CONTENT
+
+
 def test_a_length_that_is_too_short_is_found_out_by_the_size(tmp_path):
     with serving(file(length=-5), content=CONTENT) as server:
         with pytest.raises(DownloadError, match="2,999,995 bytes, not 3,000,000"):
@@ -219,6 +224,15 @@ def test_a_refusal_is_not_repeated(tmp_path, code):
 def test_a_server_in_trouble_is_asked_again(tmp_path, code):
     with serving(status(code), status(code), file(), content=CONTENT) as server:
         assert get(server, tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("known", [{"sha256": SHA256}, {"md5": "0" * 32}, {}])
+def test_a_server_that_stays_in_trouble(tmp_path, known):
+    with serving(status(500), content=CONTENT) as server:
+        with pytest.raises(DownloadError, match=r"500 .*given up after 3 attempts"):
+            get(server, tmp_path, retries=2, **known)
+    assert len(server.requests) == 3
+    assert left_behind(tmp_path) == []
 
 
 def test_waits_grow(tmp_path, monkeypatch):
