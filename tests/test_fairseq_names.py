@@ -30,6 +30,7 @@ from tests.foreign import (
     renamed,
     tensors_of,
 )
+from tests.pickles import Built, Call, Global, save
 from tests.published import entries
 
 SEGMENTS = "roberta.embeddings.token_type_embeddings.weight"
@@ -229,6 +230,19 @@ def record(settings: dict) -> Record:
 )
 def test_settings(extras):
     assert fairseq_names.read_config(extras) == FIELDS
+
+
+def test_settings_of_a_file(tmp_path):
+    arguments = Built(Call(Global("argparse", "Namespace"), ()), ARGS)
+    path = save(tmp_path / "model.pt", stored_by_fairseq(generation="2020"), lambda tensors: {
+        "args": arguments, "model": tensors, "last_optimizer_state": {"state": {"0": tensors}},
+        "extra_state": {"epoch": 3},
+    })  # fmt: skip
+    source = TorchCheckpoint(path)
+    assert source.extras.keys() == {"args", "extra_state"}
+    tensors = fairseq_names.adapt(source)
+    assert tensors.config == FIELDS
+    assert_same(read_all(tensors), adapted(stored_by_fairseq(generation="2020")))
 
 
 def test_a_json_has_the_last_word():
