@@ -73,7 +73,8 @@ def beyond_drive_page(page: str, url: str) -> str | None:
     if form.action is None:
         return None
     parts = urlsplit(urljoin(url, form.action))
-    if parts.hostname not in DRIVE_HOSTS:  # never sent elsewhere by what a page says
+    # Never sent elsewhere, or without encryption, by what a page says.
+    if parts.hostname not in DRIVE_HOSTS or parts.scheme != urlsplit(url).scheme:
         return None
     query = {**dict(parse_qsl(parts.query)), **form.fields}
     return urlunsplit(parts._replace(query=urlencode(query), fragment=""))

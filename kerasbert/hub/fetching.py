@@ -68,7 +68,9 @@ def resolve(text: str) -> Path | None:
 
     Raises:
         ModelNotAvailableError: as :func:`fetch`.
+        ValueError: ``hf://`` and no address behind it.
         ImportError: ``hf://`` without ``huggingface_hub``.
+        DownloadError: ``hf://`` and no such repository, no access or no connection.
     """
     if text.startswith(huggingface.PREFIX) or registry.get(text) is not None:
         return fetch(text)

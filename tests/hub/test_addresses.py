@@ -92,6 +92,7 @@ def test_beyond_a_question_that_is_relative(action):
         "",
         "<html><title>Google Drive - Quota exceeded</title></html>",
         question("https://elsewhere.example/download"),
+        question("http://drive.usercontent.google.com/download"),
         question("https://drive.google.com.elsewhere.example/download"),
         question(form="login"),
     ],

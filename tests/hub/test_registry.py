@@ -204,7 +204,7 @@ def test_any_spelling_of_a_name_is_found(name, random):
 @given(st.text(max_size=30))
 def test_any_name_has_an_answer(text):
     if hub.get(text) is None:
-        assert hub.suggestions(text) == hub.suggestions(text)
+        assert set(hub.suggestions(text)) <= set(IDS)
         assert len(close_to(text, IDS)) <= 3
 
 
