@@ -171,6 +171,12 @@ class ObjectGraph:
                 return None
         return node
 
+    def find_with(self, *names: str) -> int | None:
+        """The nearest node to the root that has children of all these names; None if none has."""
+        return next(
+            (node for node in self._ways(0) if {*names} <= self._children[node].keys()), None
+        )
+
     def variable(self, node: int) -> ObjectVariable | None:
         """The variable that a node is, with an empty path; None for other objects."""
         if node not in self._tensors:
