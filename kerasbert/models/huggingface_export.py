@@ -178,7 +178,11 @@ def plan_export(
         dtype=dtype,
     )
     name = class_name or architecture.stem + suffix
-    values = huggingface_config(architecture.model_type, found.config, gelu, found.family.family)
+    described = found.config
+    if "decoder" in parts and "lm" not in parts:  # nothing is scaled where there is no output layer
+        tied = described.tie_word_embeddings
+        described = dataclasses.replace(described, scale_decoder_outputs=tied)
+    values = huggingface_config(architecture.model_type, described, gelu, found.family.family)
     if values.get("type_vocab_size") == 0:
         values["type_vocab_size"] = 1
     floats = {tensor.dtype for tensor in tensors.values() if "float" in tensor.dtype}
@@ -273,6 +277,8 @@ def _differences(
             "the mask of UniLM is not saved: there, every token sees every other unless a mask "
             "(batch, length, length) is passed."
         )
+    if "Decoder-Output-Scale" in layers and "lm" not in parts:
+        notes.append("the decoder's hidden states are multiplied by hidden_size ** -0.5 here only.")
     if family == "nezha":
         notes.append("NEZHA is in transformers 4 (such as 4.41) and no longer in 5.")
     return notes
