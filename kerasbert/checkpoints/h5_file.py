@@ -1,26 +1,27 @@
-"""HDF5 files, as Keras and Hugging Face's TensorFlow models are saved: opened safely, and walked.
+"""HDF5 files, as Keras and Hugging Face's TensorFlow models are saved.
 
-Of the format only what these programs write is accepted: groups, numbers and short texts in one
-file. What else it can do (links to other files, data that lies elsewhere, filters that are loaded
-as plugins) no published weights need; a file that asks for it is refused.
+What a file holds is listed by ``h5_listing`` in a process of its own; the numbers are then read
+from where they lie, into the memory that becomes a tensor's.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import functools
+import json
 import math
-import re
-import threading
+import subprocess
+import sys
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
-import h5py
 import numpy as np
 
 from kerasbert.backend import tf
-from kerasbert.checkpoints import shards
+from kerasbert.checkpoints import h5_listing, shards
 from kerasbert.checkpoints.buffers import aligned, as_tensor
 from kerasbert.checkpoints.errors import (
     CheckpointFormatError,
@@ -32,20 +33,17 @@ from kerasbert.checkpoints.google import local_cpu
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SUFFIX = ".h5"  # of shards
 
-_MAX_OBJECTS = 100_000  # the largest published models have some thousand tensors
-_MAX_DEPTH = 64
-_MAX_TEXTS = 20_000  # of an attribute; more do not fit the 64 kB that it may have
-# What Keras says about layers and weights in attributes; long lists are cut into numbered parts.
-_TEXTS = re.compile(r"(layer_names|weight_names)(\d{0,4})|(name|model_config|keras_version)()")
-_SHUFFLE, _DEFLATE, _CHECKSUM = h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, 3
-_FILTERS = frozenset((_SHUFFLE, _DEFLATE, _CHECKSUM))
+_DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3  # HDF5's numbers of filters
 _MAX_RATIO = 200  # of unpacked to stored bytes; trained weights hardly reach 2
 _FREE_BYTES = 2**26  # what may be unpacked of anything
-_ERRORS = (
-    *(OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError),
-    *(OverflowError, MemoryError, NotImplementedError, SystemError),
+_SECONDS = 20  # of computation for a listing, which takes a small part of one
+_WAITING = 6  # times as many seconds until it is given up, as other processes compute as well
+# Runs the listing with this process' modules, and with nothing of the package in their way.
+_COMMAND = (
+    "import json, runpy, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "runpy.run_path(sys.argv[2], run_name='__main__')"
 )
-_LOCK = threading.Lock()  # the library is not made for threads
+_ERRORS = (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, RuntimeError)
 
 
 class H5Tensors:
@@ -56,7 +54,7 @@ class H5Tensors:
 
     Attributes:
         path: the same.
-        shapes: shape of every dataset of numbers by its path, without a slash in front.
+        shapes: shape of every dataset by its path, without a slash in front.
         texts: by the path of a group ("" is the root) what Keras wrote about it: ``layer_names``,
             ``weight_names``, ``name``, ``model_config``, ``keras_version``, each a tuple of texts.
 
@@ -70,41 +68,36 @@ class H5Tensors:
         self.path = Path(path)
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.texts: dict[str, dict[str, tuple[str, ...]]] = {}
-        self._files: dict[str, Path] = {}  # the one that a dataset is in
+        self._stored: dict[str, tuple[Path, Mapping[str, Any]]] = {}
         if not self.path.is_file():
             raise CheckpointNotFoundError(f"there is no file {self.path}.")
         files, listed = shards.files_of(self.path, SUFFIX)
         for file in files:
             self._add(file)
         # The index of Hugging Face's shards has scopes in its names, the shards have none.
-        whole = self.shapes.keys() | {
-            f"{name}" for name in listed if _unscoped(name) in self.shapes
-        }
-        shards.check_complete(listed, dict.fromkeys(whole), self.path)
+        known = {name for name in listed if {name, name.partition("/")[2]} & self.shapes.keys()}
+        shards.check_complete(listed, dict.fromkeys(known), self.path)
 
     def _add(self, file: Path) -> None:
         refuse_lfs_pointer(file)
         _check_signature(file)
-        shapes: dict[str, tuple[int, ...]] = {}
-        with _opened(file) as opened:
+        with _clear_errors(file):
+            found = _listing(file)
             size = file.stat().st_size
-            for name, item in _walk(opened.id):
-                if isinstance(item, h5py.h5g.GroupID):
-                    texts = _texts(h5py.Group(item))
-                    if texts:
-                        self.texts.setdefault(name, {}).update(texts)
-                elif item.shape is not None:
-                    _check_dataset(item, name, size)
-                    shapes[name] = tuple(map(int, item.shape))
+            for name, stored in found["datasets"].items():
+                _check_size(name, stored, size)
+        shapes = {name: tuple(stored["shape"]) for name, stored in found["datasets"].items()}
         shards.check_new(shapes, self.shapes, file)
         self.shapes.update(shapes)
-        self._files.update(dict.fromkeys(shapes, file))
+        self._stored.update((n, (file, stored)) for n, stored in found["datasets"].items())
+        for group, texts in found["texts"].items():
+            self.texts.setdefault(group, {}).update((key, tuple(v)) for key, v in texts.items())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, {len(self.shapes)} tensors)"
 
     def read(self, names: Iterable[str]) -> dict[str, tf.Tensor]:
-        """Reads datasets in the dtypes that they are stored in; threads wait for each other.
+        """Reads datasets in the dtypes that they are stored in; several threads may do so at once.
 
         Args:
             names: their paths.
@@ -115,21 +108,14 @@ class H5Tensors:
         """
         wanted: dict[Path, list[str]] = {}
         for name in names:
-            wanted.setdefault(self._files[name], []).append(name)
+            wanted.setdefault(self._stored[name][0], []).append(name)
         found = {}
-        for file, members in wanted.items():
-            with tf.init_scope(), local_cpu(), _opened(file) as opened:
-                size = file.stat().st_size
-                for name in members:
-                    item = h5py.h5o.open(opened.id, name.encode("utf-8", "surrogateescape"))
-                    if tuple(item.shape) != self.shapes[name]:
-                        raise ValueError(f"{name!r} has changed")
-                    found[name] = as_tensor(_read_dataset(h5py.Dataset(item), name, size))
+        with tf.init_scope(), local_cpu():
+            for path, members in wanted.items():
+                with _clear_errors(path), path.open("rb") as file:
+                    for name in members:
+                        found[name] = as_tensor(_read(file, name, self._stored[name][1]))
         return found
-
-
-def _unscoped(name: str) -> str:
-    return name.partition("/")[2]
 
 
 def is_h5(path: Path) -> bool:
@@ -161,175 +147,156 @@ def _check_signature(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """The library's handle of a file, with its errors turned into one sentence about the file."""
+def _clear_errors(path: Path) -> Iterator[None]:
+    """Turns what is found wrong with a file into one sentence about it."""
     try:
-        with _LOCK, h5py.File(path, "r", locking="best-effort") as file:
-            yield file
+        yield
     except (CheckpointFormatError, FileNotFoundError, PermissionError):
         raise
     except _ERRORS as error:
+        text = str(error).encode("ascii", "backslashreplace").decode()[:300]
         raise CheckpointFormatError(
             f"{path} ({path.stat().st_size:,} bytes) is damaged, truncated or not an HDF5 file of "
-            f"weights. Download it again. What was found: {_printable(error)}"
+            f"weights. Download it again. What was found: {text}"
         ) from error
 
 
-def _printable(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return text.encode("ascii", "backslashreplace").decode()[:300]
+def _listing(path: Path) -> dict[str, Any]:
+    """What the file holds."""
+    status = path.stat()
+    return _listed(str(path.absolute()), status.st_size, status.st_mtime_ns)
 
 
-def _walk(root: h5py.h5g.GroupID) -> Iterator[tuple[str, h5py.h5g.GroupID | h5py.h5d.DatasetID]]:
-    """Every group and dataset with its path; a group that is reached twice counts once.
-
-    Nothing recurses, and no link but the plain one is followed.
-    """
-    seen, count = {h5py.h5o.get_info(root).addr}, 0
-    pending = [("", root, 0)]
-    while pending:
-        path, group, depth = pending.pop()
-        yield path, group
-        if depth == _MAX_DEPTH:
-            raise ValueError(f"groups in groups, {_MAX_DEPTH} deep")
-        inner = []
-        for raw in group:
-            count += 1
-            if count > _MAX_OBJECTS:
-                raise ValueError(f"more than {_MAX_OBJECTS:,} objects")
-            name = raw.decode("utf-8", "surrogateescape")
-            if group.links.get_info(raw).type != h5py.h5l.TYPE_HARD:
-                raise ValueError(
-                    f"{name!r} is a link to another place, which files of weights do not have"
-                )
-            item = h5py.h5o.open(group, raw)
-            inner_path = f"{path}/{name}" if path else name
-            if isinstance(item, h5py.h5d.DatasetID):
-                yield inner_path, item
-            elif isinstance(item, h5py.h5g.GroupID):
-                address = h5py.h5o.get_info(item).addr
-                if address not in seen:
-                    seen.add(address)
-                    inner.append((inner_path, item, depth + 1))
-        pending.extend(reversed(inner))
-
-
-def _texts(group: h5py.Group) -> dict[str, tuple[str, ...]]:
-    """The attributes that Keras wrote, with those that were cut put together."""
-    parts: dict[str, list[tuple[int, list[str]]]] = {}
-    for name in group.attrs:
-        match = _TEXTS.fullmatch(name)
-        if not match:
-            continue
-        shape = group.attrs.get_id(name).shape
-        if shape is None:  # an empty list, as h5py writes it
-            continue
-        if math.prod(shape) > _MAX_TEXTS:
-            raise ValueError(f"the attribute {name} has {math.prod(shape):,} parts")
-        values = [_text(value) for value in np.ravel(group.attrs[name])]
-        parts.setdefault(match[1] or match[3], []).append((int(match[2] or 0), values))
-    return {
-        name: tuple(value for _, values in sorted(found) for value in values)
-        for name, found in parts.items()
-    }
-
-
-def _text(value) -> str:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-
-
-@dataclass(frozen=True)
-class _Storage:
-    """How a chunk of a dataset is stored."""
-
-    filters: tuple[int, ...]
-    chunk: tuple[int, ...]
-
-
-def _check_dataset(item: h5py.h5d.DatasetID, name: str, file_size: int) -> _Storage | None:
-    """Refuses what no weights are, and sizes that the file does not have, before any is read.
-
-    Returns:
-        How its chunks are stored; None when it is not cut into chunks.
-    """
-    properties = item.get_create_plist()
-    layout, stored = properties.get_layout(), item.get_storage_size()
-    if properties.get_external_count():
-        raise ValueError(f"the numbers of {name!r} lie in another file")
-    itemsize = item.get_type().get_size()
-    claimed = math.prod(item.shape) * itemsize
-    if stored > file_size:
-        raise ValueError(f"{name!r} of {stored:,} bytes is larger than the file")
-    if layout in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT):
-        if stored < claimed:
-            raise ValueError(f"{name!r} claims {claimed:,} bytes and has {stored:,}")
-        return None
-    if layout != h5py.h5d.CHUNKED:
-        raise ValueError(f"the numbers of {name!r} lie in other datasets")
-    filters = tuple(properties.get_filter(i)[0] for i in range(properties.get_nfilters()))
-    if not _FILTERS.issuperset(filters):
+@functools.lru_cache(maxsize=8)
+def _listed(path: str, size: int, time: int) -> dict[str, Any]:
+    """The listing of a file of that size and time."""
+    program = Path(h5_listing.__file__)
+    if not sys.executable or not program.is_file():  # Python inside another program
+        return h5_listing.listing(path)
+    try:
+        process = subprocess.run(
+            [
+                sys.executable,
+                "-I",
+                "-c",
+                _COMMAND,
+                json.dumps(sys.path),
+                str(program),
+                str(_SECONDS),
+                path,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_WAITING * _SECONDS,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"the HDF5 library came to no end in {_WAITING * _SECONDS} s") from error
+    if process.returncode:
         raise ValueError(
-            f"{name!r} is compressed by {sorted(set(filters) - _FILTERS)}, which is none of gzip, "
-            "shuffle and fletcher32: write the file again with gzip or without compression"
+            f"the HDF5 library came to no end, or crashed (exit code {process.returncode})"
         )
-    chunk = tuple(map(int, properties.get_chunk()))
+    found = json.loads(process.stdout)
+    if "error" in found:
+        raise ValueError(found["error"])
+    return found
+
+
+def _check_size(name: str, stored: Mapping[str, Any], file_size: int) -> None:
+    """Refuses sizes that the file does not have, before any memory is taken for them."""
+    if stored["dtype"] is None:
+        return
+    itemsize = _dtype(stored).itemsize
+    claimed = math.prod(stored["shape"]) * itemsize
+    if "offset" in stored:
+        offset = stored["offset"]
+        if offset is None or not 0 <= offset <= file_size - claimed:
+            raise ValueError(f"{name!r} claims {claimed:,} bytes, which the file does not have")
+    elif "chunks" in stored:
+        _check_chunks(name, stored, claimed, itemsize, file_size)
+    elif len(base64.b64decode(stored["bytes"])) != claimed:
+        raise ValueError(f"{name!r} claims {claimed:,} bytes, which the file does not have")
+
+
+def _check_chunks(
+    name: str, stored: Mapping[str, Any], claimed: int, itemsize: int, file_size: int
+) -> None:
+    unknown = set(stored["filters"]) - {_DEFLATE, _SHUFFLE, _CHECKSUM}
+    if unknown:
+        raise ValueError(
+            f"{name!r} is packed by filter {min(unknown)} of HDF5, which is none of gzip, shuffle "
+            "and fletcher32: write the file again with gzip or without compression"
+        )
+    packed = sum(size for _, _, size in stored["chunks"])
+    chunk, shape = stored["chunk_shape"], stored["shape"]
     unpacked = math.prod(chunk) * itemsize
-    if max(claimed, unpacked) > max(_FREE_BYTES, _MAX_RATIO * stored):
-        raise ValueError(f"{name!r} claims {claimed:,} bytes, unpacked from {stored:,}")
-    if unpacked > max(_FREE_BYTES, 2 * claimed):
-        raise ValueError(f"{name!r} of {claimed:,} bytes has chunks of {unpacked:,}")
-    return _Storage(filters, chunk)
+    wanted = math.prod(-(-size // step) for size, step in zip(shape, chunk))
+    places = {tuple(place) for place, _, _ in stored["chunks"]}
+    if len(places) != len(stored["chunks"]) or len(places) != wanted:
+        raise ValueError(f"{name!r} has {len(places)} of {wanted} chunks")
+    if any(not 0 <= offset <= file_size - size for _, offset, size in stored["chunks"]):
+        raise ValueError(f"{name!r} has chunks beyond the end of the file")
+    if any(
+        at % step or at >= size for place in places for at, step, size in zip(place, chunk, shape)
+    ):
+        raise ValueError(f"{name!r} has chunks at places that are none")
+    if max(claimed, unpacked) > max(_FREE_BYTES, _MAX_RATIO * packed):
+        raise ValueError(f"{name!r} claims {claimed:,} bytes, unpacked from {packed:,}")
 
 
-def _read_dataset(dataset: h5py.Dataset, name: str, file_size: int) -> np.ndarray:
-    """The numbers, in memory that TensorFlow can take over."""
-    dtype = dataset.dtype
-    if dtype == np.dtype("V2"):  # Keras writes bfloat16 as two bytes that mean nothing to HDF5
-        dtype = np.dtype(tf.bfloat16.as_numpy_dtype)
-    elif dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.hasobject:
-        raise ValueError(f"{name!r} holds {dataset.dtype}, not plain numbers")
-    stored = dataset.dtype
-    storage = _check_dataset(dataset.id, name, file_size)
-    values = aligned(dataset.shape, stored)
-    if storage is not None:
-        _read_chunks(dataset, name, storage, values)
-    elif values.size:
-        dataset.read_direct(values)
-    if not dtype.isnative:
-        values = values.byteswap(inplace=True)
-        dtype = dtype.newbyteorder("=")
-    return values.view(dtype)
+def _dtype(stored: Mapping[str, Any]) -> np.dtype:
+    name = stored["dtype"]
+    return np.dtype(tf.bfloat16.as_numpy_dtype if name == "bfloat16" else name)
 
 
-def _read_chunks(dataset: h5py.Dataset, name: str, storage: _Storage, values: np.ndarray) -> None:
-    """Fills an array from chunks, none of which may unpack to more than it has room for."""
-    count = dataset.id.get_num_chunks()
-    wanted = math.prod(-(-size // step) for size, step in zip(values.shape, storage.chunk))
-    if count != wanted:
-        raise ValueError(f"{name!r} has {count} of {wanted} chunks")
-    room, itemsize = math.prod(storage.chunk) * values.itemsize, values.itemsize
-    for i in range(count):
-        offset = dataset.id.get_chunk_info(i).chunk_offset
-        skipped, raw = dataset.id.read_direct_chunk(offset)
-        if skipped:
-            raise ValueError(f"{name!r} has a chunk that a filter was left out for")
-        for code in reversed(storage.filters):
-            if code == _CHECKSUM:
-                raw = raw[:-4]
-            elif code == _DEFLATE:
-                unpack = zlib.decompressobj()
-                try:
-                    raw = unpack.decompress(raw, room + 4)  # a checksum may be inside
-                except zlib.error as error:
-                    raise ValueError(f"a chunk of {name!r} is damaged: {error}") from error
-            else:
-                raw = np.frombuffer(raw, np.uint8).reshape(itemsize, -1).T.tobytes()
-        if len(raw) != room:
-            raise ValueError(f"a chunk of {name!r} has {len(raw):,} bytes instead of {room:,}")
-        chunk = np.frombuffer(raw, values.dtype).reshape(storage.chunk)
-        place = tuple(slice(at, at + step) for at, step in zip(offset, storage.chunk))
-        inside = tuple(
-            slice(0, min(step, size - at))
-            for at, step, size in zip(offset, storage.chunk, values.shape)
-        )
-        values[place] = chunk[inside]
+def _read(file: BinaryIO, name: str, stored: Mapping[str, Any]) -> np.ndarray:
+    """The numbers of a dataset."""
+    if stored["dtype"] is None:
+        raise ValueError(f"{name!r} holds texts or objects, not plain numbers")
+    dtype = _dtype(stored)
+    values = aligned(tuple(stored["shape"]), dtype)
+    if "chunks" in stored:
+        for chunk in stored["chunks"]:
+            _read_chunk(file, name, stored, chunk, values)
+    elif "offset" in stored:
+        file.seek(stored["offset"])
+        memory = memoryview(values.reshape(-1).view(np.uint8))
+        if file.readinto(memory) != len(memory):
+            raise ValueError(f"the end of {name!r} is missing")
+    else:
+        raw = base64.b64decode(stored["bytes"])
+        values[...] = np.frombuffer(raw, dtype).reshape(values.shape)
+    if dtype.isnative:
+        return values
+    return values.byteswap(inplace=True).view(dtype.newbyteorder("="))
+
+
+def _read_chunk(
+    file: BinaryIO,
+    name: str,
+    stored: Mapping[str, Any],
+    chunk: tuple[list[int], int, int],
+    values: np.ndarray,
+) -> None:
+    """Fills a part of an array from a chunk, which may not unpack to more than it has room for."""
+    place, offset, size = chunk
+    shape = stored["chunk_shape"]
+    room = math.prod(shape) * values.itemsize
+    file.seek(offset)
+    raw = file.read(size)
+    for code in reversed(stored["filters"]):
+        if code == _CHECKSUM:
+            raw = raw[:-4]
+        elif code == _DEFLATE:
+            try:
+                raw = zlib.decompressobj().decompress(raw, room + 4)  # a checksum may be inside
+            except zlib.error as error:
+                raise ValueError(f"a chunk of {name!r} is damaged: {error}") from error
+        elif len(raw) == room:
+            raw = np.frombuffer(raw, np.uint8).reshape(values.itemsize, -1).T.tobytes()
+    if len(raw) != room:
+        raise ValueError(f"a chunk of {name!r} has {len(raw):,} bytes instead of {room:,}")
+    inside = tuple(slice(0, size - at) for at, size in zip(place, values.shape))
+    part = np.frombuffer(raw, values.dtype).reshape(shape)[inside]
+    values[tuple(slice(at, at + step) for at, step in zip(place, part.shape))] = part

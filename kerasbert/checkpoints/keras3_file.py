@@ -7,6 +7,7 @@ it; of any other file only a model with the same layers can tell.
 
 from __future__ import annotations
 
+import logging
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,8 @@ from kerasbert.checkpoints.keras_names import common_prefix, is_own
 
 if TYPE_CHECKING:
     from kerasbert.backend import keras
+
+logger = logging.getLogger("kerasbert")
 
 SUFFIX = ".keras"
 _WEIGHTS, _CONFIG = "model.weights.h5", "config.json"
@@ -206,6 +209,7 @@ class UnnamedWeights:
         for container in sorted(containers, key=lambda name: name.count("/")):
             named = _matched(by_class, [g for g in groups if g.rpartition("/")[0] == container])
             if named is not None:
+                logger.info("layers were matched by their class and order: the file has no names")
                 unknown = {group: group.replace("/", ".") for group in groups - named.keys()}
                 return Keras3Weights(self._source, {**named, **unknown})
         return self
