@@ -1,0 +1,121 @@
+"""Heads against the Transformers library: recorded logits of every class, families and formats."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kerasbert.backend import keras, tf
+from kerasbert.checkpoints import tf_h5_names
+from kerasbert.checkpoints.h5_file import H5Tensors
+from kerasbert.checkpoints.mapping import ALL_TOKENS, on_load
+from kerasbert.checkpoints.torch_file import TorchCheckpoint
+from kerasbert.models.weights import variables_by_path
+from kerasbert.tasks import load_fine_tuned, task_of
+from tests.golden_cases import HERE, SHARED, distance
+from tests.huggingface_cases import INPUTS
+from tests.make_head_cases import values
+
+ATOL = 2e-5  # of numbers of about this size; logits of trained models are granted 1e-4
+CASES = HERE / "huggingface_heads.npz"
+# One of each form of a head; the others differ in their names, and are slow in sum.
+QUICK = [
+    *("bert SequenceClassification", "bert TokenClassification", "bert QuestionAnswering"),
+    *("bert MultipleChoice", "albert SequenceClassification", "roberta SequenceClassification"),
+    *("electra SequenceClassification", "electra MultipleChoice", "xlnet SequenceClassification"),
+    *("xlnet plain", "roformer SequenceClassification"),
+]
+NAMES = sorted({key.split("/")[0] for key in np.load(CASES).files})
+# What the golden data hold of fine-tuned models.
+RECORDED = ["bert_seqcls", "bert_seqcls_reg", "bert_tokcls", "bert_qa", "bert_mc", "albert_seqcls",
+            "electra_seqcls", "roberta_seqcls", "xlmr_tokcls", "xlnet_seqcls"]  # fmt: skip
+KINDS = {"seqcls": "sequence_classification", "tokcls": "token_classification",
+         "qa": "question_answering", "mc": "multiple_choice"}  # fmt: skip
+
+
+def run(model: keras.Model, arrays: dict) -> dict:
+    """A model's outputs by name, of recorded inputs."""
+    given = [arrays[INPUTS[x.name.split(":")[0]]] for x in model.inputs]
+    found = model([tf.cast(x, tf.int32) for x in given] if len(given) > 1 else given[0])
+    return found if isinstance(found, dict) else {"logits": found}
+
+
+def parts(arrays, direction: str) -> dict:
+    """The arrays of one direction, by their last name."""
+    return {
+        key.split(".")[-1]: arrays[key]
+        for key in arrays
+        if key.startswith(f"{direction}.") and key.endswith(("logits", "ids", "mask"))
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES],
+)
+def test_logits_are_those_of_the_transformers_library(name):
+    stored = np.load(CASES)
+    arrays = {key.split("/")[1]: stored[key] for key in stored.files if key.startswith(f"{name}/")}
+    shapes = json.loads(str(arrays["tensors"]))
+    tensors = {tensor: values(tensor, tuple(shape)) for tensor, shape in shapes.items()}
+    model = load_fine_tuned(tensors, json.loads(str(arrays["config"])))
+    found, expected = run(model, parts(arrays, "in")), parts(arrays, "out")
+    assert set(found) == set(expected)
+    for output, value in expected.items():
+        assert distance(found[output], value) <= ATOL, output
+    suffix = json.loads(str(arrays["config"]))["architectures"][0]
+    assert task_of(model).kind.replace("_", "") in suffix.lower().replace("simple", "")
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_models(name, shared):
+    folder = SHARED / "huggingface" / "hf" / name
+    arrays = dict(np.load(folder / "golden.npz"))
+    transformer = load_fine_tuned(folder, return_keras_model=False, with_attention_mask=True)
+    found, expected = run(transformer.model, parts(arrays, "in")), parts(arrays, "out")
+    assert set(found) == set(expected)
+    for output, value in expected.items():
+        assert distance(found[output], value) <= ATOL, output
+    assert task_of(transformer.model).kind == KINDS[name.split("_")[1]]
+
+    weights = load_file(folder / "model.safetensors")
+    rows = {row.variable: row for row in transformer.loaded.rows}
+    variables = variables_by_path(transformer.layers)
+    used = set()
+    for path, variable in variables.items():
+        row = rows[path]
+        used.add(row.tensor)
+        value = on_load(row.op, tf.constant(weights[row.tensor]), ALL_TOKENS, row.block)
+        np.testing.assert_array_equal(np.asarray(variable), value, path)
+    assert set(weights) - used <= {"transformer.mask_emb"}
+
+
+def open_file(path):
+    """The tensors of a recorded file, as `tf_model.h5` or `pytorch_model.bin` has them."""
+    if path.suffix == ".bin":
+        return TorchCheckpoint(path)
+    return tf_h5_names.adapt(H5Tensors(path))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("tf_h5/bert_seqcls/tf_model.h5", "tf_h5/bert_qa/tf_model.h5"),
+        *("tf_h5/bert_tokcls/tf_model.h5", "tf_h5_old/bert_seqcls/tf_model.h5"),
+        *("tf_h5_old/bert_qa/tf_model.h5", "hf/bert_mc/pytorch_model.bin"),
+        *("hf/electra_seqcls/pytorch_model.bin", "hf/xlmr_tokcls/pytorch_model.bin"),
+    ],
+)
+def test_other_formats(file, shared):
+    path = SHARED / "huggingface" / file
+    source = open_file(path)
+    config = json.loads((path.parent / "config.json").read_text())
+    tensors = dict(source.read(list(source.shapes)))
+    variables = load_fine_tuned(tensors, config).weights
+    same = load_fine_tuned(SHARED / "huggingface" / "hf" / path.parent.name).weights
+    assert len(variables) == len(same)
+    for ours, theirs in zip(variables, same):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
