@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; None for those of this process.
     """
-    arguments = make_parser().parse_args(argv)
+    arguments = _parse(argv)
     if arguments.verbose:
         starting.be_verbose()
     try:
@@ -61,3 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; files may also stand behind options, where argparse does not look for them."""
+    parser = make_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    wrong = [word for word in rest if word.startswith("-") and word != "-"]
+    if wrong or (rest and not hasattr(arguments, "files")):
+        parser.error(f"unrecognized arguments: {' '.join(wrong or rest)}")
+    if rest:
+        arguments.files = [*arguments.files, *rest]
+    return arguments

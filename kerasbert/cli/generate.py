@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kerasbert.cli import models, options, reading, writing
+from kerasbert.cli.reading import Entry
 
 _EXAMPLES = """\
 examples:
@@ -30,6 +33,7 @@ _SETTINGS = (
     ("--stop", str, "a text at which generation ends"),
 )
 _NAMES = {"beams": "num_beams", "count": "num_return_sequences"}
+_SEEDS = 1_000_000_007
 _DRAWING = ("top_k", "top_p", "temperature", "seed")
 
 
@@ -78,7 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
     lists = reading.read_entries(arguments.files, arguments.field)
     total = reading.count_lines(arguments.files)
     with writing.open_output(arguments.output) as file, writing.make_progress(total) as progress:
-        for entries in _small(lists, arguments.batch_size):
+        groups = _groups(lists, 8 * arguments.batch_size, full=arguments.seed is not None)
+        for number, entries in enumerate(groups):
+            if arguments.seed is not None:  # other numbers than those of the group before
+                wanted["seed"] = arguments.seed + number * _SEEDS
             lines = _generated(generator, entries, arguments.batch_size, wanted, kind)
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
@@ -86,12 +93,21 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _small(lists, batch_size: int):
-    """Lists of few batches: texts of like lengths share one, and results come soon."""
-    size = 8 * batch_size
-    for entries in lists:
-        for start in range(0, len(entries), size):
-            yield entries[start : start + size]
+def _groups(lists: Iterable[list[Entry]], size: int, full: bool) -> Iterator[list[Entry]]:
+    """The entries in lists of at most ``size``.
+
+    Args:
+        lists: of those that are there at once.
+        size: a few batches: texts of like lengths share one, and results come soon.
+        full: whether to wait for so many, so that a list does not depend on how fast a pipe is.
+    """
+    if full:
+        entries = itertools.chain.from_iterable(lists)
+        while group := list(itertools.islice(entries, size)):
+            yield group
+    else:
+        for entries in lists:
+            yield from (entries[at : at + size] for at in range(0, len(entries), size))
 
 
 def _generated(generator, entries, batch_size: int, wanted: dict[str, Any], kind: str) -> list[str]:
