@@ -1,4 +1,4 @@
-"""The command as a process of its own: pipes, signals, statuses, and TensorFlow only when needed."""
+"""The command as a process of its own: pipes, signals, statuses, TensorFlow only when needed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def process(environment, *arguments):
         yield started
     finally:
         started.kill()
-        started.communicate()
+        started.wait()
+        for pipe in (started.stdin, started.stdout, started.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 def test_light_commands_import_no_tensorflow(environment, vocabulary):
@@ -192,7 +195,10 @@ def test_the_console_script_is_declared():
     text = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
     assert 'kerasbert = "kerasbert.cli:main"' in text
     scripts = importlib.metadata.entry_points()
-    named = scripts.select(group="console_scripts", name="kerasbert") if hasattr(
-        scripts, "select") else [s for s in scripts["console_scripts"] if s.name == "kerasbert"]  # fmt: skip
+    if hasattr(scripts, "select"):
+        scripts = scripts.select(group="console_scripts")
+    else:  # Python 3.9
+        scripts = scripts["console_scripts"]
+    named = [script for script in scripts if script.name == "kerasbert"]
     for script in named:  # none where the package is not installed
         assert script.load() is cli.main

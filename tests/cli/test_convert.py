@@ -21,9 +21,10 @@ def expected(checkpoint):
     return weights(checkpoint)
 
 
-@pytest.mark.parametrize(
-    ("to", "name"), [("huggingface", "hf"), ("google", "g"), ("google", "g.zip")]
-)
+TARGETS = [("huggingface", "hf"), ("google", "g"), ("google", "g.zip")]
+
+
+@pytest.mark.parametrize(("to", "name"), TARGETS)
 def test_round_trip(succeed, checkpoint, expected, tmp_path, to, name):
     lines = succeed("convert", checkpoint, tmp_path / name, "--to", to)
     assert "heads: pooler, masked language model" in "\n".join(lines)
