@@ -224,9 +224,10 @@ WRAPPERS = {
         "optimizer_history": [{"num_updates": 5}],
     },
     "with an optimizer": lambda tensors: {
-        "weights": tensors,
+        "semantic_weights": tensors,
         "optimizer": {"state": {"exp_avg": tensors["scalar"]}, "param_groups": []},
-        "ema": {"x": tensors["scalar"]},
+        "model_ema": {"x": tensors["scalar"]},
+        "lr_scheduler": {"x": tensors["scalar"]},
     },
     "nested": lambda tensors: {"a": {"model": {"net": tensors}, "b": None}},
     "with plain entries": lambda tensors: {

@@ -76,9 +76,10 @@ def _describe(path: Path) -> dict[str, StoredArray]:
             )
         file.seek(0)
         loaded = unpickle(file, end, path, plain_name)
+    arrays = find_state_dict(loaded, path)
     found, name = {}, ""
     try:
-        for name, value in find_state_dict(loaded, path).items():
+        for name, value in arrays.items():
             assert isinstance(value, NumpyArray)  # no other stand-in is in use
             array = value.stored()
             if array.numbers.dtype == np.uint16:

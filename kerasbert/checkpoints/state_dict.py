@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Union
 
@@ -13,7 +14,7 @@ from kerasbert.checkpoints.unpickling import Record
 # Where programs put the weights, the most telling first; of these the first that holds tensors is
 # taken, whatever else holds some.
 _USUAL_KEYS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "bert")
-_OTHER_STATE = ("optim", "scheduler", "scaler", "rng", "ema")
+_OTHER_STATE = re.compile(r"optim|scheduler|scaler|(^|_)(rng|ema)(_|$)", re.IGNORECASE)
 _MAX_DEPTH = 6
 _SHOWN = 8
 
@@ -49,7 +50,7 @@ def find_state_dict(loaded: Any, path: Path) -> dict[str, Described]:
         others = [
             key
             for key, value in inner.items()
-            if _holds_tensors(value) and not any(word in key for word in _OTHER_STATE)
+            if _holds_tensors(value) and not _OTHER_STATE.search(key)
         ]
         if len(others) > 1:
             raise CheckpointFormatError(

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Callable
 from kerasbert.checkpoints.errors import CheckpointFormatError
 
 # About 40 are needed for a tensor; the rest is for vocabularies and settings beside the weights.
-_MAX_INSTRUCTIONS = 3_000_000
+_MAX_INSTRUCTIONS = 2_000_000
 _LONG = 1024  # bytes; what is longer stays in the file
 _LONGEST_NAME = 512
 _LONGEST_INTEGER = 255  # bytes
