@@ -19,11 +19,13 @@ ifeq ($(STACK),default)
   EXTRAS := test,lint
   PYTHON_RANGE := 3.10 3.13
   SELECTION :=
+  CASES ?= even
 else ifeq ($(STACK),addons)
   VENV := .venv-addons
   EXTRAS := test,lint,addons
   PYTHON_RANGE := 3.9 3.11
   SELECTION :=
+  CASES ?= odd
 else ifeq ($(STACK),legacy)
   VENV := .venv-legacy
   EXTRAS := test,lint,legacy
@@ -51,8 +53,8 @@ setup: $(STAMP)  ## Make the virtual environment of the stack and install into i
 demo: $(STAMP)  ## Make a small checkpoint in Google's format and train a classifier from it
 	$(RUN) examples/demo.py
 
-test: $(STAMP)  ## Run the tests of the stack
-	$(PYTEST) $(SELECTION) $(ARGS)
+test: $(STAMP)  ## Run the tests of the stack (CASES=all: also those left to the other stack)
+	KERASBERT_CASES=$(or $(CASES),all) $(PYTEST) $(SELECTION) $(ARGS)
 
 check: lint  ## Lint and run the fast tests, in under two minutes
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -q -m "not slow" $(ARGS)

@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 # Before TensorFlow is imported anywhere.
@@ -48,6 +49,27 @@ def pytest_configure(config):
             os.environ["KERASBERT_HOME"] = before
 
     config.add_cleanup(restore)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves every second case of slow tests with many cases to the other stack.
+
+    ``make test`` asks for it (``KERASBERT_CASES``): the cases of both stacks together are all.
+    """
+    half = os.environ.get("KERASBERT_CASES", "all")
+    if half == "all":
+        return
+    counts, left = Counter(), []
+    for item in items:
+        if item.get_closest_marker("slow") and hasattr(item, "callspec"):
+            name = item.nodeid.partition("[")[0]
+            if counts[name] % 2 != ("even", "odd").index(half):
+                left.append(item)
+            counts[name] += 1
+    left = [item for item in left if counts[item.nodeid.partition("[")[0]] > 3]
+    config.hook.pytest_deselected(items=left)
+    left = set(left)
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(autouse=True)
