@@ -29,7 +29,16 @@ class Naming:
 
 
 # The first that recognises a file's names is taken.
-NAMINGS: tuple[Naming, ...] = ()
+NAMINGS: tuple[Naming, ...] = (
+    Naming("garden_names", ("TensorFlow",)),
+    Naming("keras_objects", ("TensorFlow",)),
+    Naming("tf_h5_names", ("HDF5",)),
+    Naming("keras_h5", ("HDF5",)),
+    Naming("keras3_file", ("HDF5", "Keras")),
+    Naming("uer_names", ("PyTorch", "safetensors", "arrays")),
+    Naming("fairseq_names", ("PyTorch", "safetensors", "arrays")),
+    Naming("paddle_names", ("Paddle", "safetensors", "arrays")),
+)
 
 
 def in_known_names(

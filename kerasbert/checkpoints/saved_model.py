@@ -32,7 +32,7 @@ FILE = "saved_model.pb"
 _MAX_BYTES = 512_000_000  # more is no graph but has weights written into it
 
 # A graph's constant with the number of heads, or with their size.
-_HEADS = re.compile(r"(.*/attention(?:_1)?/self/.*shape)/([23])", re.DOTALL)
+_HEADS = re.compile(r"(.*/attention/self/Reshape(?:_\d+)?/shape)/([23])", re.DOTALL)
 _ALBERT_LAYER = re.compile(r"(?:.*/)?transformer/group_\d+(?:_\d+)?/layer_(\d+)/.*", re.DOTALL)
 # Operations of activations: the exact gelu has one of its own; the pooler's tanh is no block's.
 _ACTIVATIONS = {"Erf": "gelu_erf", "Erfc": "gelu_erf", "Tanh": "gelu_tanh", "Relu": "relu"}
@@ -133,7 +133,8 @@ class _Operations:
 
     Attributes:
         activation: of the feed-forward networks, or None.
-        num_heads: of every block, where attention is written out as in TensorFlow 1's code.
+        num_heads: of every block, of a BERT as in TensorFlow 1's code. (ALBERT's splits heads by an
+            einsum, whose axes are in no order that is known.)
         num_layers: of an ALBERT as in TensorFlow 1's code.
     """
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kerasbert.checkpoints.adapting import AdaptedTensors
 from kerasbert.checkpoints.loading import TensorSource, open_tensors
 from kerasbert.checkpoints.source import CheckpointFiles, find_checkpoint
 from kerasbert.config import ConfigError, TransformerConfig, check_keywords
@@ -150,8 +151,10 @@ def inspect_checkpoint(config=None, checkpoint=None, model=None, **options) -> I
     else:
         files = find_checkpoint(checkpoint, config)
     source = open_tensors(files)
-    if files.config is None and getattr(source, "config", None):  # some files describe themselves
-        files = dataclasses.replace(files, config=dict(source.config))
+    described = getattr(source, "config", None)
+    # Some files describe themselves; namings give back what lies beside the file, translated.
+    if described and (files.config is None or isinstance(source, AdaptedTensors)):
+        files = dataclasses.replace(files, config=dict(described))
     values = {**(files.config or {}), **options}
     family, preset = _family(model, files, source, values)
     family = family.select(source.shapes if source else {}, values)
