@@ -17,7 +17,8 @@ from kerasbert.models.factory import build_transformer_model, inspect_checkpoint
 from kerasbert.models.google_export import write_checkpoint
 from kerasbert.models.heads import heads_in, titles
 from kerasbert.models.huggingface_classes import ANSWER, PARTS, SEQUENCE, TOKENS, Architecture
-from kerasbert.models.huggingface_export import export_target, plan_export, write_export
+from kerasbert.models.huggingface_export import write_export
+from kerasbert.models.huggingface_plan import export_target, plan_export
 from kerasbert.models.huggingface_tensors import huggingface_table, lazy
 from kerasbert.models.keras_export import save_as_keras
 from kerasbert.models.left_over import LeftOver, sort_left_over

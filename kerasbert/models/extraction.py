@@ -124,8 +124,9 @@ def variables_by_path(layers: Mapping[str, keras.layers.Layer]) -> dict[str, Any
 
 def layers_by_name(model, prefix: str = "") -> dict[str, keras.layers.Layer]:
     """Every layer of a model and of models inside it, by name without prefix."""
-    if not isinstance(model, keras.layers.Layer):  # a Transformer
-        return dict(model.layers)
+    if not isinstance(model, keras.layers.Layer):  # a Transformer, perhaps with a head on top
+        around = {} if model.model is None else layers_by_name(model.model, model.prefix)
+        return {**around, **model.layers}
     found = {}
     for layer in model.layers:
         if layer.name.startswith(prefix):

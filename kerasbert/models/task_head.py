@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from kerasbert.backend import keras, tf
-from kerasbert.layers import activations
+from kerasbert.layers import Activation, activations
 from kerasbert.models.extraction import Extracted
 from kerasbert.models.huggingface_classes import (
     ANSWER,
@@ -29,39 +30,40 @@ class TaskHead:
         variables: of the head's layers, by the paths that the classes' rows have.
         pooler: activation of the layer between the first token and the last layer, or None.
         activation: of the last layer.
-        labels: number of outputs.
+        labels: names of the outputs.
         layers: names of the head's layers.
+        problem_type: of a head that says it, such as "regression"; None is not known.
     """
 
     task: str
     variables: dict[str, Any]
     pooler: str | None
     activation: str
-    labels: int
+    labels: tuple[str, ...]
     layers: tuple[str, ...]
+    problem_type: str | None = None
 
 
 def find_task_head(model, found: Extracted, prefix: str, task: str | None) -> TaskHead | None:
     """The head at the end of a model, if it is of a form that is known.
 
     Known are one dense layer on the pooler, on the hidden states of all tokens, or (ELECTRA) on a
-    dense layer on the first token; dropout may lie between.
+    dense layer on the first token; dropout may lie between. The heads of ``kerasbert.tasks`` say
+    what they are for.
 
     Args:
-        model: a ``keras.Model``; a ``Transformer`` has none.
+        model: a ``keras.Model`` or a ``Transformer``.
         found: the transformer in it.
         prefix: the prefix that it was built with.
-        task: what it is for; None is "sequence_classification" of a pooled vector and
-            "token_classification" of all tokens.
+        task: what it is for; None is what the head says, or "sequence_classification" of a pooled
+            vector and "token_classification" of all tokens.
 
     Raises:
         ValueError: an unknown task, or a head that is not for it.
     """
     if task is not None and task not in TASKS:
         raise ValueError(f"task must be one of {', '.join(TASKS)}, or None. Received: {task!r}")
-    head = None
-    if isinstance(model, keras.Model) and len(model.outputs) == 1:
-        head = _head(model, found, prefix)
+    head = _head(getattr(model, "model", model), found, prefix)
     if head is None:
         if task is not None:
             raise ValueError(
@@ -69,43 +71,69 @@ def find_task_head(model, found: Extracted, prefix: str, task: str | None) -> Ta
                 "or on the hidden states of all tokens. Leave it out to save the transformer alone."
             )
         return None
-    allowed = (TOKENS, ANSWER) if head.task == TOKENS else (SEQUENCE, CHOICE)
+    on_tokens = head.task in (TOKENS, ANSWER)
+    allowed = (TOKENS, ANSWER) if on_tokens else (SEQUENCE, CHOICE)
     task = task or head.task
     if task not in allowed:
         raise ValueError(
             f"task={task!r}, but the model's last layer, {head.layers[0]!r}, is on "
-            f"{'all tokens' if head.task == TOKENS else 'the pooled vector'}: it can be for "
+            f"{'all tokens' if on_tokens else 'the pooled vector'}: it can be for "
             f"{' or '.join(allowed)}."
         )
-    sizes = {ANSWER: 2, CHOICE: 1}
-    if head.labels != sizes.get(task, head.labels):
+    wanted = {ANSWER: 2, CHOICE: 1}.get(task, len(head.labels))
+    if len(head.labels) != wanted:
         raise ValueError(
-            f"task={task!r} has {sizes[task]} output(s) for each text or token. Received: "
-            f"{head.labels}, from the layer {head.layers[0]!r}"
+            f"task={task!r} has {wanted} output(s) for each text or token. Received: "
+            f"{len(head.labels)}, from the layer {head.layers[0]!r}"
         )
-    return TaskHead(task, *list(vars(head).values())[1:])
+    return dataclasses.replace(head, task=task)
 
 
-def _head(model: keras.Model, found: Extracted, prefix: str) -> TaskHead | None:
-    last, tensor = _producer(model.outputs[0])
+def _head(model, found: Extracted, prefix: str) -> TaskHead | None:
+    """The head without a look at what the caller says it is for."""
+    says = [layer for layer in found.layers.values() if hasattr(layer, "task")]
+    if says:
+        last, activation = says[-1], None
+        tensor = tf.nest.flatten(last._inbound_nodes[0].input_tensors)[0]
+    else:
+        outputs = getattr(model, "outputs", None) or ()
+        if len(outputs) != 1:
+            return None
+        last, tensor = _producer(outputs[0])
+        activation = None
+        if isinstance(last, (Activation, keras.layers.Activation)) and tensor is not None:
+            activation = activation_of(last)
+            last, tensor = _producer(tensor)
     if not _is_dense(last) or _own_name(last, found, prefix):
         return None
+    head = TaskHead(
+        task=SEQUENCE,
+        variables=_variables(TASK, last),
+        pooler=None,
+        activation=activation or activation_of(last),
+        labels=tuple(f"LABEL_{i}" for i in range(last.units)),
+        layers=(last.name,),
+    )
+    if says:
+        own = last.task
+        labels, problem = own.labels or head.labels, own.problem_type
+        head = dataclasses.replace(head, task=own.kind, labels=labels, problem_type=problem)
     before, below = _producer(_through_dropout(tensor))
-    variables = _variables(TASK, last)
-    common = (activation_of(last), last.units)
     name = _own_name(before, found, prefix)
     if name == "Pooler-Dense":
-        pooler = activation_of(before)
-        return TaskHead(SEQUENCE, variables, pooler, *common, (last.name,))
+        return dataclasses.replace(head, pooler=activation_of(before))
     if name is None and _is_dense(before):
         first, _ = _producer(_through_dropout(below))
-        if _own_name(first, found, prefix) == "Pooler":
-            variables |= _variables(TASK_DENSE, before)
-            layers = (last.name, before.name)
-            return TaskHead(SEQUENCE, variables, activation_of(before), *common, layers)
-        return None
+        if _own_name(first, found, prefix) != "Pooler":
+            return None
+        return dataclasses.replace(
+            head,
+            variables={**head.variables, **_variables(TASK_DENSE, before)},
+            pooler=activation_of(before),
+            layers=(last.name, before.name),
+        )
     if len(tensor.shape) == 3 and name is not None and _is_last(name, found):
-        return TaskHead(TOKENS, variables, None, *common, (last.name,))
+        return head if says else dataclasses.replace(head, task=TOKENS)
     return None
 
 
@@ -159,6 +187,8 @@ def _variables(name: str, layer) -> dict[str, Any]:
 def activation_of(layer) -> str:
     """The canonical name of a dense layer's activation, or Keras' own."""
     name = getattr(layer, "activation_name", None)
+    if name is None and isinstance(layer.activation, str):  # our layer of that name
+        name = layer.activation
     if name is None:
         name = getattr(layer.activation, "__name__", str(layer.activation))
         name = "gelu_erf" if name == "gelu" else name  # Keras' default form
