@@ -51,7 +51,7 @@ def write_layers(path: Path, layers: Layers, root: str = "", texts: str = "bytes
 
     def listed(names):
         coded = [name.encode() for name in names] if texts == "bytes" else list(names)
-        return np.array(coded) if texts == "bytes" else np.array(coded, dtype=object)
+        return np.array(coded) if texts == "bytes" else np.array(coded, dtype=h5py.string_dtype())
 
     with h5py.File(path, "w") as file:
         top = file.require_group(root) if root else file

@@ -188,9 +188,9 @@ class UnnamedWeights:
     def for_model(self, model: keras.Model, prefix: str = "") -> Keras3Weights | UnnamedWeights:
         """The same weights under the paths of a model's variables.
 
-        Keras numbers the layers of each class in the model's order. A file may hold more layers of
-        a class, those of a head that came after; of ``Dense`` layers, whose order a head changes,
-        it may not, but for the projection of the embeddings, which is the first one.
+        Keras numbers the layers of each class in the model's order. Where a file has more layers,
+        those of a head that came after, all but ``Dense`` layers are known still; and of these the
+        projection of the embeddings, which is the first one.
 
         Args:
             model: one with the layers of the file.
@@ -209,7 +209,7 @@ class UnnamedWeights:
         for container in sorted(containers, key=lambda name: name.count("/")):
             named = _matched(by_class, [g for g in groups if g.rpartition("/")[0] == container])
             if named is not None:
-                logger.info("layers were matched by their class and order: the file has no names")
+                logger.warning("The file names no layers: they are matched by class and order.")
                 unknown = {group: group.replace("/", ".") for group in groups - named.keys()}
                 return Keras3Weights(self._source, {**named, **unknown})
         return self
@@ -222,12 +222,13 @@ def _matched(by_class: Mapping[str, list[str]], groups: list[str]) -> dict[str, 
     for group in groups:
         match = re.fullmatch(r"(.+?)(?:_(\d+))?", group.rpartition("/")[2])
         numbered.setdefault(match[1], []).append((int(match[2] or 0), group))
+    exact = {c: len(names) for c, names in by_class.items()} == {
+        c: len(there) for c, there in numbered.items()
+    }
     for made_of, layers in by_class.items():
         there = [group for _, group in sorted(numbered.get(made_of, ()))]
-        fits = len(there) == len(layers)
-        if made_of != "dense" or layers == ["Embedding-Mapping"]:
-            fits = len(there) >= len(layers)
-        if not fits:
+        ordered = made_of != "dense" or layers == ["Embedding-Mapping"]
+        if not exact and (not ordered or len(there) < len(layers)):
             return None
         found.update(zip(there, layers))
     return found
