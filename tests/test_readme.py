@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from examples import demo
-from kerasbert import build_transformer_model, save_weights_as_checkpoint
+from kerasbert import build_transformer_model, cli, save_weights_as_checkpoint
 from kerasbert.backend import keras
 from kerasbert.models import registry
 from kerasbert.tokenizers.bytelevel_words import byte_characters
@@ -203,7 +203,17 @@ def check_python(words: list[str]) -> None:
         assert f'"{option}"' in source, f"{path.name} has no option {option}"
 
 
-KNOWN = {"make": check_make, "pip": check_pip, "python": check_python}
+def check_kerasbert(words: list[str]) -> None:
+    ends = [at for at, word in enumerate(words) if word in ("|", "<", ">", "&&")]
+    try:
+        cli._parse(words[: min(ends, default=len(words))])
+    except SystemExit as error:
+        raise AssertionError(f"no such command line: kerasbert {' '.join(words)}") from error
+
+
+KNOWN = {
+    "make": check_make, "pip": check_pip, "python": check_python, "kerasbert": check_kerasbert
+}  # fmt: skip
 OTHERS = ("export", "jupyter", "docker", "curl", "tensorflow_model_server")
 
 
@@ -224,6 +234,8 @@ def test_the_checks_of_commands_can_fail():
         (check_python, ["examples/none.py"]),
         (check_python, ["examples/demo.py", "--epoch"]),
         (check_python, ["-m", "kerasbert.none"]),
+        (check_kerasbert, ["info"]),
+        (check_kerasbert, ["encode", "model", "--none"]),
     ):
         with pytest.raises(AssertionError):
             check(words)
