@@ -15,12 +15,11 @@ from kerasbert.checkpoints.mapping import ALL_TOKENS, on_load
 from kerasbert.checkpoints.torch_file import TorchCheckpoint
 from kerasbert.models.weights import variables_by_path
 from kerasbert.tasks import load_fine_tuned, task_of
-from tests.golden_cases import HERE, SHARED, distance
+from tests import head_cases
+from tests.golden_cases import SHARED, distance
 from tests.huggingface_cases import INPUTS
-from tests.make_head_cases import values
 
 ATOL = 2e-5  # of numbers of about this size; logits of trained models are granted 1e-4
-CASES = HERE / "huggingface_heads.npz"
 # One of each form of a head; the others differ in their names, and are slow in sum.
 QUICK = [
     *("bert SequenceClassification", "bert TokenClassification", "bert QuestionAnswering"),
@@ -28,7 +27,6 @@ QUICK = [
     *("electra SequenceClassification", "electra MultipleChoice", "xlnet SequenceClassification"),
     *("xlnet plain", "roformer SequenceClassification"),
 ]
-NAMES = sorted({key.split("/")[0] for key in np.load(CASES).files})
 # What the golden data hold of fine-tuned models.
 RECORDED = ["bert_seqcls", "bert_seqcls_reg", "bert_tokcls", "bert_qa", "bert_mc", "albert_seqcls",
             "electra_seqcls", "roberta_seqcls", "xlmr_tokcls", "xlnet_seqcls"]  # fmt: skip
@@ -54,20 +52,19 @@ def parts(arrays, direction: str) -> dict:
 
 @pytest.mark.parametrize(
     "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES],
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in head_cases.names()],
 )
 def test_logits_are_those_of_the_transformers_library(name):
-    stored = np.load(CASES)
-    arrays = {key.split("/")[1]: stored[key] for key in stored.files if key.startswith(f"{name}/")}
-    shapes = json.loads(str(arrays["tensors"]))
-    tensors = {tensor: values(tensor, tuple(shape)) for tensor, shape in shapes.items()}
-    model = load_fine_tuned(tensors, json.loads(str(arrays["config"])))
-    found, expected = run(model, parts(arrays, "in")), parts(arrays, "out")
+    config = head_cases.config_of(name)
+    model = load_fine_tuned(head_cases.tensors_of(name), config)
+    found, expected = (
+        run(model, head_cases.arrays_of(name, "in")),
+        head_cases.arrays_of(name, "out"),
+    )
     assert set(found) == set(expected)
     for output, value in expected.items():
         assert distance(found[output], value) <= ATOL, output
-    suffix = json.loads(str(arrays["config"]))["architectures"][0]
-    assert task_of(model).kind.replace("_", "") in suffix.lower().replace("simple", "")
+    assert task_of(model).kind.replace("_", "") in config["architectures"][0].lower()
 
 
 @pytest.mark.parametrize("name", RECORDED)

@@ -1,21 +1,19 @@
-"""Records what the Transformers library's heads compute, for ``tests/tasks/test_heads_golden.py``.
+"""What the heads of the Transformers library compute, recorded on tiny models.
 
-It needs torch and transformers, and is run where they are::
-
-    python tests/make_head_cases.py
-
-Weights are not recorded: they are numbers that follow from the tensors' names and shapes.
+``python tests/head_cases.py`` records it anew, where torch and transformers are installed. Weights
+are not recorded: they are numbers that follow from the tensors' names and shapes.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-TARGET = Path(__file__).parent / "golden" / "huggingface_heads.npz"
+RECORD = Path(__file__).parent / "golden" / "huggingface_heads.npz"
 
 SIZES = {
     "vocab_size": 20,
@@ -55,6 +53,34 @@ def values(name: str, shape: tuple[int, ...]) -> np.ndarray:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     norm = name.lower().endswith(("norm.weight", "layernorm.weight"))
     return (0.5 * rng.standard_normal(shape) + norm).astype("float32")
+
+
+def names() -> list[str]:
+    """The recorded cases: a family and the end of a class's name, or a form of a head."""
+    return sorted({key.split("/")[0] for key in np.load(RECORD).files})
+
+
+@functools.cache
+def _case(name: str) -> dict[str, np.ndarray]:
+    stored = np.load(RECORD)
+    return {k.split("/")[1]: stored[k] for k in stored.files if k.startswith(f"{name}/")}
+
+
+def config_of(name: str) -> dict:
+    """A case's ``config.json``."""
+    return json.loads(str(_case(name)["config"]))
+
+
+def tensors_of(name: str) -> dict[str, np.ndarray]:
+    """A case's weights."""
+    shapes = json.loads(str(_case(name)["tensors"]))
+    return {tensor: values(tensor, tuple(shape)) for tensor, shape in shapes.items()}
+
+
+def arrays_of(name: str, direction: str) -> dict[str, np.ndarray]:
+    """A case's inputs ("in") or outputs ("out") by name."""
+    return {k[len(direction) + 1 :]: v for k, v in _case(name).items()
+            if k.startswith(f"{direction}.")}  # fmt: skip
 
 
 def inputs(pad: int, left: bool) -> dict[str, np.ndarray]:
@@ -121,8 +147,8 @@ def main() -> None:
             further = {"num_labels": 2}
         for key, value in record(family, suffix, further).items():
             arrays[f"{name}/{key}"] = value
-    np.savez_compressed(TARGET, **arrays)
-    print(f"{len({key.split('/')[0] for key in arrays})} cases, {TARGET.stat().st_size:,} bytes")
+    np.savez_compressed(RECORD, **arrays)
+    print(f"{len({key.split('/')[0] for key in arrays})} cases, {RECORD.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
