@@ -36,17 +36,19 @@ settings.load_profile(
 
 
 def pytest_configure(config):
-    """No test reads or writes the cache of the person who runs it."""
+    """No test reads or writes the cache of the person who runs it, or downloads a model."""
     home = tempfile.mkdtemp(prefix="kerasbert-tests-")
-    before = os.environ.get("KERASBERT_HOME")
-    os.environ["KERASBERT_HOME"] = home
+    ours = {"KERASBERT_HOME": home, "KERASBERT_OFFLINE": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
 
     def restore():
         shutil.rmtree(home, ignore_errors=True)
-        if before is None:
-            os.environ.pop("KERASBERT_HOME", None)
-        else:
-            os.environ["KERASBERT_HOME"] = before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
     config.add_cleanup(restore)
 

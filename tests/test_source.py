@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasbert import hub
 from kerasbert.checkpoints import google
 from kerasbert.checkpoints.errors import CheckpointFormatError, CheckpointNotFoundError
 from kerasbert.checkpoints.source import find_checkpoint
@@ -427,12 +429,24 @@ def test_nothing_there(build):
 
 
 @pytest.mark.parametrize("name", ["bert-base-chinese", "google-bert/bert-base-chinese"])
-def test_names_are_not_downloaded(name, tmp_path, monkeypatch):
+def test_names_of_published_models(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        CheckpointNotFoundError, match=r"names are not downloaded.*a folder, a .zip"
-    ):
+    with pytest.raises(CheckpointNotFoundError, match=r"bert_base_chinese[^*]*KERASBERT_OFFLINE"):
         find_checkpoint(name)
+    where = hub.folder_of(hub.find(name))
+    google.write(where / "chinese_L-12_H-768_A-12" / "bert_model.ckpt", WEIGHTS)
+    found = find_checkpoint(name)
+    assert found.prefix.endswith("chinese_L-12_H-768_A-12/bert_model.ckpt")
+    assert found.published.name == "bert_base_chinese"
+    shutil.rmtree(where)
+    (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(CheckpointNotFoundError, match="is empty"):  # what is on the disk counts
+        find_checkpoint(name)
+
+
+def test_unknown_names():
+    with pytest.raises(CheckpointNotFoundError, match=r"no name .*\(like bert_base_chinese"):
+        find_checkpoint("bert_base_chinse")
 
 
 @pytest.mark.parametrize("address", ["https://x.org/bert.zip", "gs://bucket/bert_model.ckpt"])
@@ -476,7 +490,7 @@ def test_index_or_data_alone(build):
     ("file", "kind"),
     [
         ("tf_model.h5", "HDF5"),
-        ("model.keras", "Keras"),
+        ("model.keras", "neither a zip nor"),
         ("pytorch_model.bin", "PyTorch"),
         ("model.PT", "PyTorch"),
         ("model_state.pdparams", "Paddle"),
@@ -494,9 +508,9 @@ def test_other_formats(build, file, kind):
 
 def test_folder_of_another_format(build):
     folder = build(["pytorch_model.bin", "config.json"])
-    with pytest.raises(CheckpointFormatError, match=r"pytorch_model\.bin.*PyTorch"):
+    with pytest.raises(CheckpointFormatError, match=r"pytorch_model\.bin .*is no file of"):
         find_checkpoint(folder)
-    folder = build(["model.onnx", "config.json"])
+    folder = build(["model.onnx", "config.json"], name="other")
     with pytest.raises(CheckpointNotFoundError, match=r"model\.onnx\. There is an ONNX file"):
         find_checkpoint(folder)
 
@@ -611,8 +625,8 @@ def test_every_published_file_list(build):
             **{n.rsplit("/", 1)[-1]: config for n in configs},
         )
         if not prefixes:
-            with pytest.raises(CheckpointNotFoundError):
-                find_checkpoint(path)
+            with pytest.raises((CheckpointNotFoundError, CheckpointFormatError)):
+                find_checkpoint(path)  # what would be weights is a few words here
             continue
         found = find_checkpoint(path)
         vocabs = [n for n in files if n.endswith((".txt", ".model"))]

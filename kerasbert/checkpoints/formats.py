@@ -78,6 +78,21 @@ FORMATS = (
         *("safetensors", "model.safetensors", (".safetensors",)),
         *("safetensors_file", "SafetensorsCheckpoint", "is_safetensors"),
     ),
+    WeightsFormat(
+        *("PyTorch", "pytorch_model.", (".bin", ".pt", ".pth", ".ckpt")),
+        *("torch_file", "TorchCheckpoint", "is_torch"),
+    ),
+    WeightsFormat(
+        *("HDF5", "tf_model.h5", (".h5", ".hdf5", ".weights")),
+        *("h5_file", "H5Tensors", "is_h5"),
+    ),
+    WeightsFormat(
+        *("Keras", "model.keras", (".keras",)), *("keras3_file", "KerasArchive", "is_keras_archive")
+    ),
+    WeightsFormat(
+        *("Paddle", "model_state.pdparams", (".pdparams",)),
+        *("paddle_file", "PaddleCheckpoint", "is_paddle"),
+    ),
 )
 
 

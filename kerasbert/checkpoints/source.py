@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Union
 
+from kerasbert import hub
 from kerasbert.checkpoints import archives
 from kerasbert.checkpoints.companions import (
     Neighbours,
@@ -66,6 +67,7 @@ class CheckpointFiles:
             discriminator and one for the generator.
         vocab_path: the vocabulary (``vocab.txt``, or a SentencePiece ``*.model``).
         name: archive, folder or file, in short, for messages.
+        published: what is known of the model, when its name was given.
     """
 
     prefix: str | None = None
@@ -77,6 +79,7 @@ class CheckpointFiles:
     configs: tuple[Path, ...] = ()
     vocab_path: Path | None = None
     name: str = ""
+    published: hub.PublishedModel | None = None
 
 
 def find_checkpoint(
@@ -101,14 +104,11 @@ def find_checkpoint(
     """
     if checkpoint is None and config is None:
         raise ValueError(f"neither a checkpoint nor a config was given. Give {_ACCEPTED}.")
-    if (
-        checkpoint is None
-        and not isinstance(config, Mapping)
-        and _as_path(config).suffix != ".json"
-    ):
+    if checkpoint is None and not isinstance(config, Mapping) and as_path(config).suffix != ".json":
         checkpoint, config = config, None
 
     found, near = (CheckpointFiles(), ()) if checkpoint is None else _find_weights(checkpoint)
+    published = _published(checkpoint)
     if found.prefix:
         refuse_lfs_pointer(_index(Path(found.prefix)))
     elif found.weights:
@@ -129,7 +129,19 @@ def find_checkpoint(
                 configs=candidates,
                 name=found.name or path.name,
             )
-    return replace(found, vocab_path=choose_vocab(near))
+    if found.config is None and published is not None and published.config:
+        found = replace(found, config=dict(published.config))  # its archive holds none
+    return replace(found, vocab_path=choose_vocab(near), published=published)
+
+
+def _published(checkpoint: PathLike | Mapping[str, Any] | None) -> hub.PublishedModel | None:
+    """The published model that was asked for by its name."""
+    if checkpoint is None or isinstance(checkpoint, Mapping):
+        return None
+    text = os.fspath(checkpoint)
+    if os.path.exists(os.path.expanduser(text)) or os.path.exists(f"{text}.index"):
+        return None
+    return hub.get(text)
 
 
 def _find_weights(checkpoint: PathLike | Mapping[str, Any]) -> tuple[CheckpointFiles, Neighbours]:
@@ -139,7 +151,7 @@ def _find_weights(checkpoint: PathLike | Mapping[str, Any]) -> tuple[CheckpointF
             raise ValueError("a dict of arrays needs variable names as its keys, and at least one.")
         name = f"a dict of {len(checkpoint)} arrays"
         return CheckpointFiles(tensors=checkpoint, name=name), ()
-    path = _as_path(checkpoint)
+    path = as_path(checkpoint)
     if path.name in ("checkpoint", "saved_model.pb") and path.is_file():
         path = path.parent
     match = FILE_OF_PREFIX.fullmatch(path.name)
@@ -221,7 +233,7 @@ def _depth(paths: list[Path]) -> int:
 
 def _find_config(config: PathLike) -> tuple[Path, tuple[Path, ...], Neighbours]:
     """The configuration that an argument names, all candidates, and the files near it."""
-    given = _as_path(config)
+    given = as_path(config)
     if given.is_dir():
         root = given
     elif given.is_file() and archives.is_archive(given):
@@ -244,18 +256,25 @@ def _find_config(config: PathLike) -> tuple[Path, tuple[Path, ...], Neighbours]:
     return chosen, candidates, near
 
 
-def _as_path(source: PathLike) -> Path:
+def as_path(source: PathLike) -> Path:
+    """A path on disk, or where the files of a published model of that name are."""
     text = os.fspath(source)
     if not isinstance(text, str):
         raise TypeError(f"a path is expected as text or pathlib.Path. Received: {source!r}")
+    if not text.strip() or "\0" in text:
+        raise CheckpointNotFoundError(f"{text!r} is no path. Give {_ACCEPTED}.")
+    path = Path(os.path.abspath(os.path.expanduser(text)))
+    if path.exists() or _index(path).exists():
+        return path
+    if (files := hub.resolve(text)) is not None:
+        return files
     if "://" in text:
         raise CheckpointNotFoundError(
             f"{text!r} is an address; checkpoints are read from the local disk. Download it first "
-            "(for example with `wget`, or `gsutil cp -r` for gs://) and give the path."
+            "(for example with `wget`, or `gsutil cp -r` for gs://) and give the path. Of a "
+            "repository on the Hugging Face hub, hf://user/name is read directly."
         )
-    if not text.strip() or "\0" in text:
-        raise CheckpointNotFoundError(f"{text!r} is no path. Give {_ACCEPTED}.")
-    return Path(os.path.abspath(os.path.expanduser(text)))
+    return path
 
 
 def _index(prefix: Path) -> Path:
@@ -295,9 +314,11 @@ def _nothing_at(path: Path, given: PathLike) -> CheckpointNotFoundError:
     message = f"there is no checkpoint at {path}: no such .index file, folder or archive."
     bare = os.sep not in text or (text.count("/") == 1 and not path.parent.is_dir())
     if bare and not text.startswith("~"):
+        near = hub.suggestions(text)
+        known = f" (like {', '.join(near)})" if near else ""
         message += (
-            f" If {text!r} is the name of a published model: names are not downloaded. Download "
-            f"it, and give {_ACCEPTED}."
+            f" {text!r} is no name of a published model that is known here{known}: "
+            f"`kerasbert hub list` shows those. Give one of them, or {_ACCEPTED}."
         )
     return CheckpointNotFoundError(f"{message} {listing(path.parent, path.name)}")
 

@@ -150,6 +150,10 @@ def inspect_checkpoint(config=None, checkpoint=None, model=None, **options) -> I
         files = CheckpointFiles()
     else:
         files = find_checkpoint(checkpoint, config)
+    if files.published is not None:
+        model = model or files.published.family
+        for warning in files.published.warnings_for(options):
+            logger.warning("%s", warning)
     source = open_tensors(files)
     described = getattr(source, "config", None)
     # Some files describe themselves; namings give back what lies beside the file, translated.

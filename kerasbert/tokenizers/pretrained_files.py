@@ -13,7 +13,7 @@ from kerasbert.checkpoints import archives
 from kerasbert.checkpoints.companions import choose_config, choose_vocab, read_config
 from kerasbert.checkpoints.errors import CheckpointNotFoundError
 from kerasbert.checkpoints.folders import files_below
-from kerasbert.checkpoints.source import find_checkpoint
+from kerasbert.checkpoints.source import as_path, find_checkpoint
 from kerasbert.tokenizers.saving import CONFIG_NAME, OWN_SECTION
 
 _MAX_DEPTH = 5  # of folders in folders
@@ -66,12 +66,12 @@ def find_files(checkpoint: str | os.PathLike) -> TokenizerFiles:
 
     Args:
         checkpoint: an archive, a folder (weights need not be in it), a prefix or file of a
-            checkpoint, or a vocabulary file.
+            checkpoint, the name of a published model, or a vocabulary file.
 
     Raises:
         CheckpointNotFoundError: there are none.
     """
-    path = Path(os.path.abspath(os.path.expanduser(os.fspath(checkpoint))))
+    path = as_path(checkpoint)
     if path.is_file() and (path.suffix in (".txt", ".model") or path.name in _VOCABULARY_FILES):
         return _in_groups([files_below(path.parent, 0)], path.name, path)
     try:
