@@ -18,7 +18,12 @@ from kerasbert.checkpoints import archives
 from kerasbert.checkpoints.adapting import AdaptedTensors, Part
 from kerasbert.checkpoints.errors import CheckpointFormatError
 from kerasbert.checkpoints.h5_file import H5Tensors
-from kerasbert.checkpoints.keras_config import layer_names_by_group, settings_of, snake_case
+from kerasbert.checkpoints.keras_config import (
+    beside,
+    layer_names_by_group,
+    settings_of,
+    snake_case,
+)
 from kerasbert.checkpoints.keras_names import common_prefix, is_own
 
 if TYPE_CHECKING:
@@ -103,7 +108,7 @@ def adapt(
 
     Args:
         source: a file that :func:`recognise` takes.
-        config: not needed.
+        config: what lies beside it.
 
     Returns:
         What the file holds; :class:`UnnamedWeights` when nothing says which layer a group is.
@@ -116,7 +121,7 @@ def adapt(
     groups = {match[1] for match in map(_VARIABLE.fullmatch, source.shapes) if match}
     if not groups <= names.keys():
         return UnnamedWeights(source)
-    return Keras3Weights(source, names, described)
+    return Keras3Weights(source, names, described, config)
 
 
 class Keras3Weights(AdaptedTensors):
@@ -128,12 +133,19 @@ class Keras3Weights(AdaptedTensors):
         source: the file.
         names: name of the layer of every group that has weights.
         described: the model in JSON, or "".
+        config: what lies beside the file; None for nothing.
 
     Attributes:
-        config: what the file says of the model's configuration besides the shapes.
+        config: the same, and what the file says of the model besides the shapes.
     """
 
-    def __init__(self, source: H5Tensors, names: Mapping[str, str], described: str = ""):
+    def __init__(
+        self,
+        source: H5Tensors,
+        names: Mapping[str, str],
+        described: str = "",
+        config: Mapping[str, Any] | None = None,
+    ):
         prefix = common_prefix(names.values())
         parts: dict[str, Part] = {}
         for stored in source.shapes:
@@ -145,7 +157,7 @@ class Keras3Weights(AdaptedTensors):
                 parts.setdefault(_path(layer, group, inside, int(number)), Part(stored))
         super().__init__(source, parts)
         layers = [name[len(prefix) :] for name in names.values() if name.startswith(prefix)]
-        self.config: dict[str, Any] = settings_of(layers, described, prefix)
+        self.config = beside(settings_of(layers, described, prefix), config)
 
 
 def _path(layer: str, group: str, inside: str, number: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from kerasbert.checkpoints.keras_names import is_own
@@ -46,9 +47,9 @@ def settings_of(layers: Iterable[str], described: str = "", prefix: str = "") ->
         for _, _, name, settings in _walk(described)
         if name.startswith(prefix)
     }
-    family = by_name.get("Embedding-Token", {}).get("family")  # of ours
-    if isinstance(family, str) and re.fullmatch(r"\w{1,40}", family):
-        found["model_type"] = family
+    family = by_name.get("Embedding-Token", {}).get("family")
+    if isinstance(family, str):  # a model of ours
+        return {**found, **_as_family_says(family, by_name)}
     for name, settings in by_name.items():
         if is_own(name) and name.endswith("SelfAttention"):
             for theirs, ours in _ATTENTION.items():
@@ -57,6 +58,31 @@ def settings_of(layers: Iterable[str], described: str = "", prefix: str = "") ->
         elif is_own(name) and name.endswith("FeedForward") and settings.get("activation"):
             found.setdefault("hidden_act", settings["activation"])
     return found
+
+
+def beside(found: Mapping[str, Any], config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The configuration that lies beside a file, with the family that the file shows.
+
+    Args:
+        found: what :func:`settings_of` found.
+        config: what lies beside it; None for nothing.
+    """
+    if not config:
+        return dict(found)
+    family = found.get("model_type")
+    return {**config, **({"model_type": family} if family else {})}
+
+
+def _as_family_says(family: str, layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The whole configuration that layers of ours amount to, by what is written of them."""
+    from kerasbert.models import registry  # which needs this module
+
+    try:
+        stand_ins = {name: SimpleNamespace(**settings) for name, settings in layers.items()}
+        config = registry.find_model(family)[0].describe(stand_ins).to_dict()
+    except (ValueError, TypeError, LookupError, AttributeError, StopIteration, ArithmeticError):
+        return {}
+    return {**config, "model_type": family}
 
 
 def layer_names_by_group(described: str) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 from kerasbert.checkpoints.adapting import AdaptedTensors, Part
 from kerasbert.checkpoints.errors import CheckpointFormatError
 from kerasbert.checkpoints.h5_file import H5Tensors
-from kerasbert.checkpoints.keras_config import settings_of
+from kerasbert.checkpoints.keras_config import beside, settings_of
 from kerasbert.checkpoints.keras_names import common_prefix, paths_in_layer
 
 _ROOT = "model_weights"  # where `model.save` puts what `save_weights` has at the top
@@ -28,12 +28,12 @@ def adapt(source: H5Tensors, config: Mapping[str, Any] | None = None) -> KerasLa
 
     Args:
         source: a file that :func:`recognise` takes.
-        config: not needed.
+        config: what lies beside it.
 
     Raises:
         CheckpointFormatError: weights that are listed are not there.
     """
-    return KerasLayers(source)
+    return KerasLayers(source, config)
 
 
 class KerasLayers(AdaptedTensors):
@@ -43,12 +43,13 @@ class KerasLayers(AdaptedTensors):
 
     Args:
         source: the file.
+        config: what lies beside it; None for nothing.
 
     Attributes:
-        config: what the file says of the model's configuration besides the shapes.
+        config: the same, and what the file says of the model besides the shapes.
     """
 
-    def __init__(self, source: H5Tensors):
+    def __init__(self, source: H5Tensors, config: Mapping[str, Any] | None = None):
         root = _ROOT if "layer_names" in source.texts.get(_ROOT, ()) else ""
         layers = source.texts[root]["layer_names"]
         found: dict[str, list[tuple[str, str]]] = {}  # (name in the layer, dataset) by layer
@@ -75,7 +76,7 @@ class KerasLayers(AdaptedTensors):
         super().__init__(source, parts)
         names = [name[len(prefix) :] for name in (*layers, *found) if name.startswith(prefix)]
         described = source.texts.get("", {}).get("model_config", ("",))[0]
-        self.config: dict[str, Any] = settings_of(names, described, prefix)
+        self.config = beside(settings_of(names, described, prefix), config)
 
 
 def _split(group: str, weight: str) -> tuple[str, str]:

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from kerasbert.checkpoints.keras_names import TOKEN_TABLE
+
 if TYPE_CHECKING:
     from kerasbert.models.transformer import Transformer
 
@@ -47,6 +49,10 @@ def recognize(names: Iterable[str], config: Mapping[str, Any]) -> str | None:
     Families registered later are asked first.
     """
     names = list(names)
+    if TOKEN_TABLE in names:  # Keras' files have the same names in all families
+        said = config.get("model_type")
+        if isinstance(said, str) and said in _FAMILIES:
+            return said
     for name, (family, defaults) in reversed(_FAMILIES.items()):
         if not defaults and family.recognizes(names, config):
             return family.family if family.family in _FAMILIES else name

@@ -215,7 +215,7 @@ class T5Encoder(T5):
         return self.model
 
     def unused_tensors(self, table: NameTable) -> list[str]:
-        return [r"decoder[./].*", r"lm_head\.weight"]
+        return [r"decoder[./].*", r"lm_head\.weight", r"Decoder-.*"]
 
     @classmethod
     def recognizes(cls, names: Iterable[str], config: Mapping[str, Any]) -> bool:
@@ -244,7 +244,7 @@ class T5Decoder(T5):
         return self.model
 
     def unused_tensors(self, table: NameTable) -> list[str]:
-        return [*super().unused_tensors(table), r"encoder[./].*"]
+        return [*super().unused_tensors(table), r"encoder[./].*", r"Encoder-.*"]
 
     @classmethod
     def recognizes(cls, names: Iterable[str], config: Mapping[str, Any]) -> bool:
@@ -253,7 +253,8 @@ class T5Decoder(T5):
 
 
 def _any_of(side: str, names: Iterable[str]) -> bool:
-    return any(name.startswith((f"{side}/block_", f"{side}.block.")) for name in names)
+    blocks = (f"{side}/block_", f"{side}.block.", f"{side.title()}-Transformer-")
+    return any(name.startswith(blocks) for name in names)
 
 
 def _model(inputs: list, outputs, name: str) -> keras.Model:

@@ -247,8 +247,9 @@ class Transformer:
         names, own = list(names), vars(cls)  # what a base class says is the base class
         if any(re.fullmatch(mark, name) for mark in own.get("marks", ()) for name in names):
             return True
-        anonymous = not names or {huggingface.ANONYMOUS, keras_names.TOKEN_TABLE} & {*names}
-        return bool(anonymous) and config.get("model_type") in own.get("model_types", ())
+        shared = (huggingface.ANONYMOUS, keras_names.TOKEN_TABLE)
+        anonymous = not names or any(name in names for name in shared)
+        return anonymous and config.get("model_type") in own.get("model_types", ())
 
     @classmethod
     def select(

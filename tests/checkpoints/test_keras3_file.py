@@ -91,6 +91,9 @@ def test_every_family(tmp_path, name):
     archive = adapted(tmp_path / "x.keras")
     same(archive, arrays)
     assert archive.config["model_type"] == transformer.family
+    described = transformer.describe(transformer.layers).to_dict()
+    assert archive.config == {**described, "model_type": transformer.family}
+    assert registry.recognize(archive.shapes, archive.config) == transformer.family
     model.save(tmp_path / "x.h5")
     same(adapted(tmp_path / "x.h5"), arrays)
     if keras.__version__ >= "3.10":
@@ -215,6 +218,17 @@ def test_a_configuration_that_is_none(tmp_path):
     source = adapted(archive(tmp_path / "y.keras", model__weights__h5=weights,
                              config__json=json.dumps(described).encode()))  # fmt: skip
     assert isinstance(source, keras3_file.UnnamedWeights)
+
+
+def test_a_file_alone_is_enough(tmp_path):
+    transformer = built(with_mlm=False, with_nsp=False)
+    for name in ("x.keras", "x.h5"):
+        transformer.model.save(tmp_path / name)
+        again = build_transformer_model(checkpoint=tmp_path / name, return_keras_model=False)
+        assert again.config.hidden_size == transformer.config.hidden_size
+        for path, array in arrays_of(transformer).items():
+            np.testing.assert_array_equal(arrays_of(again)[path], array)
+        (tmp_path / name).unlink()
 
 
 def test_other_files(tmp_path):

@@ -326,6 +326,22 @@ def test_outputs_of_bert4keras(path):
             assert distance(np.asarray(result)[real], wanted[real]) < 3e-5
 
 
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("b4k_keras231/nezha/model.weights", "nezha"),
+        pytest.param("b4k_keras231/albert", "albert", marks=pytest.mark.slow),
+        pytest.param("b4k_tfkeras215/roformer/model.h5", "roformer", marks=pytest.mark.slow),
+        pytest.param("b4k_tfkeras215/bert_finetune/tfckpt.weights", "bert", marks=pytest.mark.slow),
+        ("tf_h5/electra_disc", "electra"),
+    ],
+)
+def test_by_a_path_alone(shared, name, family):
+    path = shared / "golden" / "huggingface" / name
+    transformer = build_transformer_model(checkpoint=path, return_keras_model=False)
+    assert transformer.family == family
+
+
 def test_a_file_of_another_kind(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["numbers"] = np.zeros(3)
