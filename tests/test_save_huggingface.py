@@ -17,12 +17,16 @@ from kerasbert import Tokenizer, build_transformer_model, save_as_huggingface
 from kerasbert.backend import keras, tf
 from kerasbert.checkpoints import safetensors_writing
 from kerasbert.checkpoints.safetensors_file import SafetensorsCheckpoint
-from kerasbert.models.extraction import variables_by_path
+from kerasbert.models.extraction import Extracted, variables_by_path
 from kerasbert.models.factory import inspect_checkpoint
 from kerasbert.models.heads import heads_in
 from kerasbert.models.huggingface_classes import ABSENT, ARCHITECTURES, architecture_of
 from kerasbert.models.huggingface_config import huggingface_config, kept_keys
+from kerasbert.models.huggingface_plan import export_target
 from kerasbert.models.registry import find_model
+from kerasbert.models.vocabulary_files import huggingface_files
+from kerasbert.tasks import build_task_model
+from kerasbert.tokenizers import SentencePieceTokenizer
 from tests import huggingface_cases
 from tests.families import (
     albert,
@@ -37,6 +41,7 @@ from tests.families import (
     xlnet,
 )
 from tests.tiny import CONFIG, bert_tensors, inputs
+from tests.tokenizers.sentencepiece_models import MODELS
 
 BODY = {**CONFIG, "num_hidden_layers": 1}
 ROBERTA = {**BODY, "type_vocab_size": 1, "pad_token_id": 1}
@@ -299,6 +304,15 @@ def test_what_their_classes_have_besides_changes_nothing(tmp_path):
     np.testing.assert_allclose(again([tokens, 0 * segments]), model(tokens), atol=1e-6)
 
 
+def test_groups_that_are_counted_otherwise_there():
+    albert = find_model("albert")[0]
+    sizes = {**CONFIG, "num_hidden_layers": 18}
+    for groups, written in ((14, 18), (3, 3)):
+        config = albert.config_class.from_dict({**sizes, "num_hidden_groups": groups})
+        found, _ = export_target(Extracted(albert, {}, config, {}))
+        assert found.config.num_hidden_groups == written
+
+
 def test_options_that_no_class_has_are_refused(tmp_path):
     folder = tmp_path / "none"
     for options, message in (
@@ -383,6 +397,31 @@ def test_the_two_layers_of_other_families(tmp_path):
     assert config["architectures"] == ["ElectraForSequenceClassification"]
     first = np.asarray(model.get_layer("First").kernel).T
     np.testing.assert_array_equal(tensors["classifier.dense.weight"], first)
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("sequence_classification", "BertForSequenceClassification"),
+        ("token_classification", "BertForTokenClassification"),
+        ("question_answering", "BertForQuestionAnswering"),
+        ("multiple_choice", "BertForMultipleChoice"),
+    ],
+)
+def test_the_heads_of_tasks(tmp_path, task, name):
+    named = task.endswith("classification")
+    labels = {"labels": ["good", "bad", "so"]} if named else {}
+    model = build_task_model(task, config=BODY, **labels)
+    config, tensors = saved(model, tmp_path)
+    assert config["architectures"] == [name]
+    assert config.get("id2label") == ({"0": "good", "1": "bad", "2": "so"} if named else None)
+    head = "qa_outputs" if task == "question_answering" else "classifier"
+    layer = model.get_layer("logits") if named else _found(model, "Task")
+    np.testing.assert_array_equal(tensors[f"{head}.weight"], np.asarray(layer.kernel).T)
+
+
+def _found(model, name: str):
+    return next(layer for layer in model._flatten_layers() if layer.name == name)
 
 
 def test_a_model_inside_a_model_and_a_prefix(tmp_path):
@@ -540,12 +579,27 @@ def test_a_vocabulary_that_is_too_large(tmp_path, pretrained):
 
 
 def test_a_part_of_a_sentencepiece_model_cannot_be_written(tmp_path, pretrained):
-    model = golden("rembert_mlm").folder / "sentencepiece.model"
-    if not model.is_file():
-        pytest.skip("needs a SentencePiece model")
-    from kerasbert.tokenizers import SentencePieceTokenizer
-
-    part = SentencePieceTokenizer(model, "rembert", keep_tokens=range(50))
+    part = SentencePieceTokenizer(MODELS["rembert"], "rembert", keep_tokens=range(50))
     with pytest.raises(ValueError, match="keep_tokens"):
         save_as_huggingface(pretrained, tmp_path / "none", vocab=part)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("flavour", "expected"),
+    [
+        ("albert", {"tokenizer_class": "AlbertTokenizer", "cls_token": "[CLS]"}),
+        ("xlm_roberta", {"tokenizer_class": "XLMRobertaTokenizer", "sep_token": "</s>"}),
+        ("t5", {"tokenizer_class": "T5Tokenizer", "eos_token": "</s>", "extra_ids": 100}),
+        ("xlnet", {"tokenizer_class": "XLNetTokenizer", "keep_accents": False}),
+    ],
+)
+def test_sentencepiece_files(flavour, expected):
+    tokenizer = SentencePieceTokenizer(MODELS[flavour], flavour)
+    files = huggingface_files(tokenizer, tokenizer.vocab_size, 30)
+    settings = json.loads(files["tokenizer_config.json"])
+    assert expected.items() <= settings.items() and settings["model_max_length"] == 30
+    assert MODELS[flavour] in files.values()
+    named = [value for name, value in settings.items() if name.endswith("_token")]
+    assert named and all(token in tokenizer.token_dict for token in named)
+    assert "sep_token" not in settings or flavour != "t5"

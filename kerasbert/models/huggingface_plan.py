@@ -164,10 +164,24 @@ def export_target(
             **{**vars(config), "output_embedding_size": config.embedding_width, "extra": {}}
         )
         return dataclasses.replace(found, family=other, config=config), classes.REMBERT
+    if family == "albert" and _groups_there(config) != config.groups:
+        config = dataclasses.replace(
+            config, num_hidden_groups=config.num_hidden_layers, layer_groups=None
+        )
+        found = dataclasses.replace(found, config=config)
     if family == "nezha" and not config.use_relative_position:
         other = find_model("bert")[0]
         return dataclasses.replace(found, family=other), classes.BERT
     return found, architecture_of(family, model_type)
+
+
+def _groups_there(config) -> tuple[int, ...]:
+    """The group of each layer of an ALBERT by the library's rule, which rounds a division twice.
+
+    For some numbers, such as 14 groups of 18 layers, it is not what exact numbers give.
+    """
+    layers, groups = config.num_hidden_layers, config.num_hidden_groups
+    return tuple(int(i / (layers / groups)) for i in range(layers))
 
 
 def _parts(found: Extracted) -> set[str]:

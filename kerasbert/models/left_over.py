@@ -34,6 +34,7 @@ _COPIES = (
 )
 _CONSTANTS = re.compile(
     r"(.*\.)?(position_ids|token_type_ids|embed_positions\.(weight|_float_tensor)|version)"
+    r"|Embedding-Relative-Position/embeddings"  # NEZHA's, where bert4keras saved it
     r"|decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight"
 )
 

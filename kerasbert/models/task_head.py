@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerasbert.backend import keras, tf
-from kerasbert.layers import Activation, activations
+from kerasbert.layers import Activation, Dropout, activations
 from kerasbert.models.extraction import Extracted
 from kerasbert.models.huggingface_classes import (
     ANSWER,
@@ -149,7 +149,7 @@ def _producer(tensor):
 
 def _through_dropout(tensor):
     layer, below = _producer(tensor)
-    while below is not None and isinstance(layer, keras.layers.Dropout):
+    while below is not None and isinstance(layer, (Dropout, keras.layers.Dropout)):
         tensor = below
         layer, below = _producer(tensor)
     return tensor
