@@ -193,7 +193,7 @@ class TaskModel:
 
     Attributes:
         head: the task and the layers.
-        loaded: names of the head's layers that the checkpoint has.
+        loaded_layers: names of the head's layers that the checkpoint has.
     """
 
     head: ClassVar[Head]

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from kerasbert import build_transformer_model
 from kerasbert.backend import keras, tf
-from kerasbert.checkpoints import uer_names
-from kerasbert.checkpoints.loading import ArrayTensors
 from kerasbert.checkpoints.report import CheckpointMismatchError
 from kerasbert.config import ConfigError
+from kerasbert.models.extraction import published_tensors
 from kerasbert.tasks import Task, build_task_model, load_fine_tuned, task_of
 from kerasbert.tasks.head_finding import find_head, head_note, kind_of
 from tests import head_cases
@@ -154,8 +153,7 @@ def test_uer_names():
         ("output.dense", "feed_forward.linear_2"), ("output.LayerNorm", "layer_norm_2"),
     ):  # fmt: skip
         tensors = {name.replace(ours, theirs): value for name, value in tensors.items()}
-    adapted = uer_names.adapt(ArrayTensors(tensors))
-    model = load(SEQUENCE, dict(adapted.read(list(adapted.shapes))), {"architectures": None})
+    model = load(SEQUENCE, tensors, {"architectures": None})
     found, expected = model(given_to(model, SEQUENCE)), head_cases.arrays_of(SEQUENCE, "out")
     assert distance(found, expected["logits"]) < 2e-5
 
@@ -209,6 +207,18 @@ def test_heads_of_electra(kind):
     taken = hidden[:, 0] if task is None else hidden
     assert distance(model(inputs()), taken @ tensors[names[0]] + tensors[names[1]]) < 1e-5
     assert task_of(model).kind == kind
+
+
+def test_head_of_xlnet():
+    sizes = {"model": "xlnet", "with_pool": True, **CONFIG}
+    del sizes["max_position_embeddings"]
+    pooled = build_transformer_model(**sizes)
+    _, _, tensors = published_tensors(pooled)
+    scope = "model/classification_sst-2/logit"
+    kernel, bias = RNG.standard_normal((16, 2)).astype("f"), np.array([1.0, 2.0], "f")
+    tensors |= {f"{scope}/kernel": kernel, f"{scope}/bias": bias}
+    model = load_fine_tuned(tensors, {k: v for k, v in sizes.items() if "_" in k})
+    assert distance(model(inputs()), np.asarray(pooled(inputs())) @ kernel + bias) < 1e-5
 
 
 def test_several_heads_of_electra():
@@ -459,8 +469,9 @@ def expected_loss(logits, targets, ids) -> float:
     return float(-np.mean(log_probabilities[np.arange(len(targets)), targets]))
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("name", [ANSWER, "bert MultipleChoice", "electra MultipleChoice"])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(ANSWER, "mixed_bfloat16"), ("electra MultipleChoice", "mixed_float16")]
+)
 def test_mixed_precision(name, dtype):
     model, exact = load(name, dtype=dtype), load(name)
     x = given_to(model, name)

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from kerasbert import build_transformer_model
 from kerasbert.backend import keras, tf
-from kerasbert.checkpoints import tf_h5_names
-from kerasbert.checkpoints.h5_file import H5Tensors
+from kerasbert.checkpoints.formats import format_of
 from kerasbert.checkpoints.mapping import ALL_TOKENS, on_load
-from kerasbert.checkpoints.torch_file import TorchCheckpoint
 from kerasbert.models.weights import variables_by_path
 from kerasbert.tasks import load_fine_tuned, task_of
 from tests import head_cases
@@ -90,13 +89,6 @@ def test_recorded_models(name, shared):
     assert set(weights) - used <= {"transformer.mask_emb"}
 
 
-def open_file(path):
-    """The tensors of a recorded file, as `tf_model.h5` or `pytorch_model.bin` has them."""
-    if path.suffix == ".bin":
-        return TorchCheckpoint(path)
-    return tf_h5_names.adapt(H5Tensors(path))
-
-
 @pytest.mark.parametrize(
     "file",
     [
@@ -108,11 +100,41 @@ def open_file(path):
 )
 def test_other_formats(file, shared):
     path = SHARED / "huggingface" / file
-    source = open_file(path)
-    config = json.loads((path.parent / "config.json").read_text())
-    tensors = dict(source.read(list(source.shapes)))
-    variables = load_fine_tuned(tensors, config).weights
+    variables = load_fine_tuned(path).weights
     same = load_fine_tuned(SHARED / "huggingface" / "hf" / path.parent.name).weights
     assert len(variables) == len(same)
     for ours, theirs in zip(variables, same):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def with_new_head(path, shapes: dict) -> tuple[dict, dict, dict]:
+    """A recorded file's tensors and those of a head, that head, and Hugging Face's settings."""
+    source = format_of(path).open(path)
+    rng = np.random.default_rng(0)
+    head = {name: rng.standard_normal(shape).astype("f") for name, shape in shapes.items()}
+    config = json.loads((path.parent / "hf_config.json").read_text())
+    return {**source.read(list(source.shapes)), **head}, head, {**config, "architectures": None}
+
+
+def test_head_of_fairseq(shared):
+    scope = "classification_heads.sentence_classification_head"
+    shapes = {f"{scope}.dense.weight": (32, 32), f"{scope}.dense.bias": (32,),
+              f"{scope}.out_proj.weight": (2, 32), f"{scope}.out_proj.bias": (2,)}  # fmt: skip
+    path = SHARED / "huggingface" / "fairseq" / "roberta_2020" / "model.pt"
+    tensors, head, config = with_new_head(path, shapes)
+    dense, dense_bias, out, bias = head.values()
+    ids = np.array([[0, 7, 8, 2]], "int32")
+    hidden = np.asarray(build_transformer_model(config, tensors)(ids))[:, 0]
+    expected = np.tanh(hidden @ dense.T + dense_bias) @ out.T + bias
+    assert distance(load_fine_tuned(tensors, config)(ids), expected) <= ATOL
+
+
+def test_head_of_paddle(shared):
+    path = SHARED / "huggingface" / "paddle" / "bert" / "model_state.pdparams"
+    shapes = {"classifier.weight": (32, 2), "classifier.bias": (2,)}  # stored as ours
+    tensors, head, config = with_new_head(path, shapes)
+    config["init_class"] = "BertForSequenceClassification"
+    ids = [np.array([[2, 7, 8, 3]], "int32"), np.zeros((1, 4), "int32")]
+    pooled = np.asarray(build_transformer_model(config, tensors, with_pool=True)(ids))
+    expected = pooled @ head["classifier.weight"] + head["classifier.bias"]
+    assert distance(load_fine_tuned(tensors, config)(ids), expected) <= ATOL
