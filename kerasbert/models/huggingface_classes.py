@@ -211,10 +211,12 @@ ARCHITECTURES: dict[str, tuple[Architecture, ...]] = {
 }
 # What other families are there, and why an export is refused.
 ABSENT = {
-    "albert_zh": "albert_zh's early graph projects each token's vector before positions are added",
-    "gpt2_ml": "Grover's graph normalises in other places",
-    "roformer_v2": "RoFormer v2 has neither biases nor weights in its normalisations",
-    "t5_decoder": "a decoder alone is no model there: save the whole T5",
+    "gpt": "Hugging Face's names of OpenAI's GPT are not known here",
+    "gpt2": "Hugging Face's names of GPT-2 are not known here",
+    "albert_zh": "it has no class that projects tokens' vectors before positions are added",
+    "gpt2_ml": "it has no class with Grover's normalisations",
+    "roformer_v2": "it has no class without biases and without weights in its normalisations",
+    "t5_decoder": "a decoder alone is no model there; save the whole T5",
 }
 
 
@@ -231,8 +233,9 @@ def architecture_of(family: str, model_type: str | None = None) -> Architecture:
     if family not in ARCHITECTURES:
         reason = ABSENT.get(family, "its classes are listed in docs/converting.md")
         raise ValueError(
-            f"the Transformers library has no class for the family {family!r}: {reason}. Save it "
-            "in Google's format (save_weights_as_checkpoint) or as a Keras model."
+            f"models of the family {family!r} are not written for the Transformers library: "
+            f"{reason}. Save it in Google's format (save_weights_as_checkpoint) or as a Keras "
+            "model."
         )
     choices = ARCHITECTURES[family]
     return next((choice for choice in choices if choice.model_type == model_type), choices[0])
