@@ -58,7 +58,18 @@ class TokenizerFiles:
     def settings(self) -> dict[str, Any]:
         """What the tokenizer's configuration and its special tokens say, Hugging Face's names."""
         found = {**self.read(CONFIG_NAME), **self.read("special_tokens_map.json")}
-        return {name: content_of(value) for name, value in found.items()}
+        return {**self._of_module(), **{name: content_of(value) for name, value in found.items()}}
+
+    def _of_module(self) -> dict[str, bool]:
+        """What a module of TensorFlow Hub says of the vocabulary among its assets."""
+        if self.vocabulary.parent.name != "assets":
+            return {}
+        from kerasbert.checkpoints import saved_model  # imports TensorFlow
+
+        folder = self.vocabulary.parent.parent
+        known = saved_model.is_saved_model(folder)
+        lower = saved_model.describe(folder).do_lower_case if known else None
+        return {} if lower is None else {"do_lower_case": lower}
 
 
 def find_files(checkpoint: str | os.PathLike) -> TokenizerFiles:

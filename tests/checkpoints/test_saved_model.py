@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensorflow.core.protobuf import saved_model_pb2
 
-from kerasbert import build_transformer_model
+from kerasbert import Tokenizer, build_transformer_model
 from kerasbert.backend import tf
 from kerasbert.checkpoints import google, saved_model, saved_model_layers
 from kerasbert.checkpoints.errors import CheckpointFormatError
@@ -165,6 +165,13 @@ def test_any_of_its_files_may_be_given(release, given_as):
     built = build_transformer_model(checkpoint=path, return_keras_model=False)
     assert built.config.hidden_dropout_prob == 0.2
     assert built.files.vocab_path.name == "vocab.txt"
+
+
+@pytest.mark.parametrize(("case", "expected"), [("hub_bert", "[UNK]"), ("module_bert", "w3")])
+def test_the_tokenizer_of_a_module(release, case, expected):
+    """The vocabularies are the same: only the modules say whether texts are put in lower case."""
+    tokenizer = Tokenizer.from_pretrained(release / case)
+    assert tokenizer.tokenize("W3") == ["[CLS]", expected, "[SEP]"]
 
 
 # ---- graphs and descriptions, one by one ---------------------------------------------------------
