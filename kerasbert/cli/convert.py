@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from kerasbert.cli import models, writing
+from kerasbert.cli import writing
 
 FORMATS = ("google", "huggingface", "keras")
 
@@ -58,19 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
         _refuse_what_is_there(Path(arguments.target).expanduser(), arguments.to)
     from kerasbert.cli.starting import import_models
 
-    located = models.locate(arguments.source)
-    family = arguments.model
-    if family is None and located.published is not None:
-        family = located.published.family
     import_models()
     from kerasbert.convert import convert
 
     report = convert(
-        located.path,
+        arguments.source,
         arguments.target,
         arguments.to,
         config=arguments.config,
-        model=family,
+        model=arguments.model,
         vocab=arguments.vocab,
         dtype=arguments.dtype,
         max_shard_size=arguments.max_shard_size,

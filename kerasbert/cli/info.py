@@ -35,13 +35,13 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is found."""
-    path, family = _path(arguments.checkpoint)
+    _check_that_it_is_here(arguments.checkpoint)
     from kerasbert.cli.starting import import_models
 
     import_models()
     from kerasbert.cli import inspecting
 
-    found = inspecting.inspect(path, arguments.model or family)
+    found = inspecting.inspect(arguments.checkpoint, arguments.model)
     if arguments.json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
@@ -49,20 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _path(text: str) -> tuple[str, str | None]:
-    """The path, and the family of a published model. Nothing is downloaded for a look at it."""
+def _check_that_it_is_here(text: str) -> None:
+    """Raises FileNotFoundError for a published model that is not: a look downloads nothing."""
     if models.is_path(text):
-        return text, None
+        return
     from kerasbert import hub
 
     published = hub.get(text)
-    if published is None:
-        return text, None
-    path = hub.locate(published)
-    if path is None:
+    if published is not None and hub.locate(published) is None:
         raise FileNotFoundError(
             f"{text} is the published model {published.name}, which is not on this machine. "
             f"`kerasbert hub show {published.name}` tells what is known of it, and `kerasbert hub "
             f"download {published.name}` gets it."
         )
-    return str(path), published.family

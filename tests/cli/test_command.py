@@ -114,11 +114,13 @@ def test_other_locales(environment, vocabulary):
 
 @pytest.mark.slow
 def test_a_model_is_loaded_without_chatter(checkpoint, tmp_path):
+    assert cli.main(["convert", str(checkpoint), str(tmp_path / "hf"), "--to", "huggingface"]) == 0
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    done = run(environment, "encode", checkpoint, "--pooling", "cls", stdin=b"hello\nworld\n")
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert [len(line.split()) for line in done.stdout.splitlines()] == [16, 16]
+    for folder in (checkpoint, tmp_path / "hf"):
+        done = run(environment, "encode", folder, "--pooling", "cls", stdin=b"hello\nworld\n")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert [len(line.split()) for line in done.stdout.splitlines()] == [16, 16]
 
 
 # In this process

@@ -85,6 +85,9 @@ def test_what_is_not_there(fail):
 
 
 def test_names_are_models(succeed, placed):
+    """Their family and settings are those of the registry."""
     lines = succeed("tokenize", "hfl/rbt3", stdin="我爱".encode())
     assert lines == ["[CLS] 我 爱 [SEP]"]
     assert succeed("info", "RBT3")[0] == placed.name
+    vectors = succeed("encode", "RBT3", "--pooling", "mean", stdin=b"hello\n")
+    assert len(vectors[0].split()) == 16
