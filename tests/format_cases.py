@@ -1,7 +1,8 @@
 """Recorded checkpoints in every file format, each opened as a user opens it.
 
-``python -m tests.format_cases [WORD ...]`` prints all of them, or those with a word in their name: how far the weights are from those of the
-safetensors file with the same ones, by value, and how far the outputs are from what was recorded.
+``python -m tests.format_cases [WORD ...]`` prints all of them, or those with a word in their name:
+how far the weights are from those of the safetensors file with the same ones, by value, and how far
+the outputs are from what was recorded.
 The files lie in the shared folder beside the checkout.
 """
 

@@ -3,8 +3,8 @@
 ``masking`` has the masks of a run (``prepare`` of its objective in ``tf.data``) on sequences in
 memory, which is where the peers' collators begin; the mode ``records`` is all that a run does for
 its batches: every round begins an epoch, and reads, unpacks, parses and shuffles compressed shards.
-``pretrain_step`` is the loop's own step; the mode ``limit`` computes nothing but matrix products, as
-many operations as the step has, for the share of the machine that a step makes use of.
+``pretrain_step`` is the loop's own step; the mode ``limit`` computes nothing but matrix products,
+as many operations as the step has, for the share of the machine that a step makes use of.
 """
 
 from __future__ import annotations
