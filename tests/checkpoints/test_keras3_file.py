@@ -96,8 +96,11 @@ def test_every_family(tmp_path, name):
     assert registry.recognize(archive.shapes, archive.config) == transformer.family
     model.save(tmp_path / "x.h5")
     same(adapted(tmp_path / "x.h5"), arrays)
-    if keras.__version__ >= "3.10":
-        same(adapted(weights), arrays)
+    named = adapted(weights)
+    if isinstance(named, keras3_file.Keras3Weights):
+        same(named, arrays)
+    else:  # what wrote it is older than the version that is known to write names
+        assert tuple(map(int, getattr(keras, "__version__", "2.0").split(".")[:2])) < (3, 15)
 
 
 @pytest.mark.parametrize("name", ["bert", "albert"])
