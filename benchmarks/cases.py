@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import report, sequences, texts, weights
+from benchmarks import formats, report, sequences, texts, weights
 from benchmarks.settings import Settings
 from benchmarks.specs import BASELINE, Contender, Row
 from benchmarks.workers import Worker, WorkerError, busy_share, interleave
@@ -46,6 +46,8 @@ def write_inputs(
     if row.name == "finetune_epoch":
         path.write_text(json.dumps(texts.pairs(settings.data, sizes["examples"])), "utf-8")
         return path, None
+    if row.name == "load_formats" and variant != "google":
+        formats.folder_of(settings.assets, variant)
     generator = np.random.default_rng(0)
     if row.name == "generate":
         shape = (int(variant.rsplit("_", 1)[1]), sizes["length"])

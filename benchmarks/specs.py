@@ -72,6 +72,8 @@ class Row:
 
 
 PRECISIONS = ("float32", "bfloat16")
+# Of checkpoints; the peers read two of them at most.
+FORMATS = ("google", "safetensors", "bin", "tf_h5", "pdparams")
 # How texts are generated, and how many at once.
 GENERATION = ("greedy_1", "beam3_1", "greedy_16", "beam3_16")
 # What is masked, and how many tokens a sequence has.
@@ -90,6 +92,20 @@ ROWS = {
             {"": ("kerasbert", "kerasbert:predict", "huggingface", "keras_hub", "bert4keras")},
             {"batch": 1, "length": 128, "rounds": 7, "warmup": 1},
             {"batch": 1, "length": 32, "rounds": 2, "warmup": 0},
+            cold=True,
+        ),
+        Row(
+            "load_formats",
+            "cold process: import, load, first output of {batch} x {length} tokens",
+            FORMATS,
+            {
+                "google": ("kerasbert", "bert4keras"),
+                "safetensors": ("kerasbert", "huggingface"),
+                "bin": ("kerasbert", "huggingface"),
+                "": ("kerasbert",),
+            },
+            {"batch": 1, "length": 128, "rounds": 5, "warmup": 1},
+            {"batch": 1, "length": 32, "rounds": 1, "warmup": 0},
             cold=True,
         ),
         Row(

@@ -32,7 +32,9 @@ class HuggingFace(Pretraining, Side):
     @property
     def folder(self):
         """Where the checkpoint is."""
-        return self.job["assets"] + "/huggingface"
+        variant = self.job["variant"] if self.job["row"] == "load_formats" else "safetensors"
+        folder = {"safetensors": "huggingface"}.get(variant, variant)
+        return f"{self.job['assets']}/{folder}"
 
     @property
     def half(self):
@@ -40,6 +42,9 @@ class HuggingFace(Pretraining, Side):
         return self.job["dtype"] == "bfloat16"
 
     def prepare_load(self):
+        return self.prepare_forward()
+
+    def prepare_load_formats(self):
         return self.prepare_forward()
 
     def prepare_forward(self):

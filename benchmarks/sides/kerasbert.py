@@ -9,6 +9,8 @@ the dtype ``bfloat16`` in ``forward`` and the policy ``mixed_bfloat16`` in train
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from benchmarks.sides.kerasbert_pretraining import Pretraining
@@ -36,7 +38,18 @@ class KerasBert(Pretraining, Side):
         """The model with the checkpoint's weights."""
         if "hidden_act" in self.job:
             options["hidden_act"] = self.job["hidden_act"]
-        return self.kerasbert.build_transformer_model(self.job["assets"] + "/google", **options)
+        return self.kerasbert.build_transformer_model(self.folder, **options)
+
+    @property
+    def folder(self):
+        """Where the checkpoint is, in the format that is measured."""
+        assets, variant = Path(self.job["assets"]), self.job["variant"]
+        if self.job["row"] != "load_formats" or variant == "google":
+            return assets / "google"
+        return assets / {"safetensors": "huggingface"}.get(variant, variant)
+
+    def prepare_load_formats(self):
+        return self.prepare_forward()
 
     def tokenizer(self):
         """The tokenizer of the checkpoint."""
