@@ -603,3 +603,18 @@ def test_sentencepiece_files(flavour, expected):
     named = [value for name, value in settings.items() if name.endswith("_token")]
     assert named and all(token in tokenizer.token_dict for token in named)
     assert "sep_token" not in settings or flavour != "t5"
+
+
+@pytest.mark.parametrize("token", ["first", "last"])
+def test_xlnets_summary_says_which_token_it_is_of(tmp_path, token):
+    from kerasbert.tasks import build_task_model
+
+    config = {"vocab_size": 30, "d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 20}
+    model = build_task_model(
+        "sequence_classification",
+        config={**config, "summary_type": token, "summary_use_proj": True},
+        model="xlnet",
+        num_labels=3,
+    )
+    save_as_huggingface(model, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["summary_type"] == token

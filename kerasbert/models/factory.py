@@ -100,6 +100,12 @@ def build_transformer_model(
         transformer.build()
     if source is not None:
         load_weights(transformer, source, files.name, strict=strict, overrides=frozenset(overrides))
+        if not hasattr(transformer, "head"):
+            from kerasbert.tasks.head_finding import head_note  # of a package that builds upon this
+
+            note = head_note(source.shapes, files.config, family.family, files.name)
+            if note:
+                logger.info("%s: %s", files.name, note)
     return transformer.model if return_keras_model else transformer
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from kerasbert.backend import keras, tf
 from kerasbert.layers.activations import canonical_names
+from kerasbert.layers.permutation import LastToken
 from kerasbert.models import huggingface_classes as classes
 from kerasbert.models.extraction import Extracted, extract
 from kerasbert.models.huggingface_classes import Architecture, architecture_of
@@ -130,7 +131,7 @@ def plan_export(
         **values,
         **({"is_decoder": True} if suffix == architecture.causal else {}),
         "torch_dtype": floats.pop() if len(floats) == 1 else "float32",
-        **(_labels(head) if task_class else {}),
+        **(_labels(head, found) if task_class else {}),
         **settings,
     }
     missing, unused = sorted(wanted - parts), sorted(parts - wanted)
@@ -207,7 +208,7 @@ def _task_class(head: TaskHead, found: Extracted, architecture: Architecture, ge
     return chosen if same_layers and head.pooler == wanted else None
 
 
-def _labels(head: TaskHead) -> dict[str, Any]:
+def _labels(head: TaskHead, found: Extracted) -> dict[str, Any]:
     """The keys of ``config.json`` about a head's outputs."""
     if head.task in (classes.ANSWER, classes.CHOICE):
         return {}
@@ -219,6 +220,10 @@ def _labels(head: TaskHead) -> dict[str, Any]:
         usual = "regression" if len(head.labels) == 1 else _PROBLEMS.get(head.activation)
         problem = head.problem_type or usual
         values.update({"problem_type": problem} if problem else {})
+        pooler = found.layers.get("Pooler")
+        if found.family.family == "xlnet" and pooler is not None:
+            last = isinstance(pooler, LastToken)
+            values["summary_type"] = "last" if last else "first"
     return values
 
 
