@@ -18,7 +18,10 @@ Neighbours = Sequence[Sequence[Path]]
 
 _MAX_CONFIG_BYTES = 10_000_000
 _WIDTH_KEYS = ("hidden_size", "d_model", "n_embd", "emb_size", "dim")
-_CONFIG_NAMES = ("bert_config.json", "albert_config.json", "xlnet_config.json", "config.json")
+_CONFIG_NAMES = (
+    *("bert_config.json", "albert_config.json", "xlnet_config.json", "config.json"),
+    *("model_config.json", "ernie_config.json"),  # of Paddle
+)
 _VOCAB_NAMES = ("vocab.txt", "vocab_chinese.txt")
 _OTHER_VOCAB_NAMES = ("vocab.json", "encoder.json", "tokenizer.json")
 
@@ -57,7 +60,9 @@ def is_config(path: Path) -> bool:
         if path.name in _CONFIG_NAMES:
             raise
         return False
-    return any(isinstance(settings.get(key), int) for key in _WIDTH_KEYS)
+    # PaddleNLP until 2.4 has the sizes in the arguments of the body
+    nested = "init_args" in settings and "init_class" in settings
+    return nested or any(isinstance(settings.get(key), int) for key in _WIDTH_KEYS)
 
 
 def choose_config(near: Neighbours, name: str) -> tuple[Path | None, tuple[Path, ...]]:

@@ -32,7 +32,7 @@ class Naming:
 NAMINGS: tuple[Naming, ...] = (
     Naming("garden_names", ("TensorFlow",)),
     Naming("keras_objects", ("TensorFlow",)),
-    Naming("tf_h5_names", ("HDF5",)),
+    Naming("tf_h5_names", ("HDF5", "safetensors")),
     Naming("keras_h5", ("HDF5",)),
     Naming("keras3_file", ("HDF5", "Keras")),
     Naming("uer_names", ("PyTorch", "safetensors", "arrays")),
