@@ -444,6 +444,16 @@ def test_names_of_published_models(name, tmp_path, monkeypatch):
         find_checkpoint(name)
 
 
+def test_an_archive_in_an_archive(tmp_path):
+    inner, outer = io.BytesIO(), tmp_path / "outer.zip"
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("vocab.txt", "[PAD]")
+    with zipfile.ZipFile(outer, "w") as archive:
+        archive.writestr("model.zip", inner.getvalue())
+    with pytest.raises(CheckpointNotFoundError, match=r"model\.zip in it is an archive itself"):
+        find_checkpoint(outer)
+
+
 def test_unknown_names():
     with pytest.raises(CheckpointNotFoundError, match=r"no name .*\(like bert_base_chinese"):
         find_checkpoint("bert_base_chinse")

@@ -201,6 +201,9 @@ def _find_in_folder(root: Path, name: str) -> tuple[CheckpointFiles, Neighbours]
                 _refuse_other_format(path)  # it has the name of weights: what is wrong with it
         kinds = {_OTHER_FORMATS[p.suffix] for p in files if p.suffix in _OTHER_FORMATS}
         hint = f" There is {' and '.join(sorted(kinds))}, not read here." if kinds else ""
+        packed = next((path for path in files if archives.is_archive(path)), None)
+        if packed:
+            hint += f" {packed.name} in it is an archive itself: unpack it, and give that one."
         raise CheckpointNotFoundError(
             f"{name} holds neither a TensorFlow checkpoint, which is a pair of files, .index and "
             ".data-00000-of-00001, nor weights in another format that is read here. "
