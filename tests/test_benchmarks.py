@@ -20,7 +20,7 @@ if not (ROOT / "benchmarks" / "specs.py").exists():
     pytest.skip("the benchmarks are not part of this copy", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import __main__ as command_line  # noqa: E402
+from benchmarks import __main__ as command_line  # noqa: E402, formats
 from benchmarks import report, sequences, specs, texts, vocabularies, weights  # noqa: E402
 from benchmarks.cases import Case  # noqa: E402
 from benchmarks.settings import Settings, default_interpreters  # noqa: E402
@@ -444,6 +444,7 @@ def test_wrong_masks_are_refused():
 SIDE = """
 import numpy as np
 from benchmarks.sides.protocol import Side, serve
+from kerasbert import build_transformer_model
 
 class Fake(Side):
     def imports(self):
@@ -657,3 +658,14 @@ def test_pretrain_step(own_side):
     info = limit["info"]
     assert 0.8 < info["operations_done"] / info["operations"] < 1.25
     assert info["matmul_limit"] > 0
+
+
+@pytest.mark.parametrize("kind", ["bin", "tf_h5", "pdparams"])
+def test_every_format_holds_the_same_weights(tiny_assets, kind):
+    folder = formats.folder_of(tiny_assets, kind)
+    ours, first = (
+        build_transformer_model(path, with_pool=True, with_nsp=True, with_mlm=True).get_weights()
+        for path in (folder, tiny_assets / "google")
+    )
+    for value, expected in zip(ours, first):
+        np.testing.assert_array_equal(value, expected)
