@@ -20,13 +20,22 @@ if not (ROOT / "benchmarks" / "specs.py").exists():
     pytest.skip("the benchmarks are not part of this copy", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import __main__ as command_line  # noqa: E402, formats
-from benchmarks import report, sequences, specs, texts, vocabularies, weights  # noqa: E402
+from benchmarks import __main__ as command_line  # noqa: E402
+from benchmarks import (  # noqa: E402
+    formats,
+    report,
+    sequences,
+    specs,
+    texts,
+    vocabularies,
+    weights,
+)
 from benchmarks.cases import Case  # noqa: E402
 from benchmarks.settings import Settings, default_interpreters  # noqa: E402
 from benchmarks.sides.masks import mask_shares  # noqa: E402
 from benchmarks.sides.protocol import cpu_seconds  # noqa: E402
 from benchmarks.workers import Worker, WorkerError, interleave  # noqa: E402
+from kerasbert import build_transformer_model  # noqa: E402
 
 # What people say on the command line.
 
