@@ -11,6 +11,12 @@ from typing import Any
 
 # key: (authors, title, year, address)
 CITATIONS = {
+    "kerasbert2026mini": (
+        "The kerasbert authors",
+        "kerasbert-mini-zh: a small Chinese BERT for tests and examples",
+        2026,
+        "docs/kerasbert_mini_zh.md",
+    ),
     "devlin2019bert": (
         "Jacob Devlin and Ming-Wei Chang and Kenton Lee and Kristina Toutanova",
         "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding",
@@ -781,4 +787,42 @@ RELEASES: list[dict[str, Any]] = [
     *_albert(),
     *_zhuiyi(),
     *_others(),
+]
+
+
+# Trained with this package and part of it (kerasbert/hub/bundled): no recorded facts, no address.
+OWN: list[dict[str, Any]] = [
+    {
+        "name": "kerasbert_mini_zh",
+        "title": "kerasbert-mini-zh",
+        "aliases": ["mini_zh"],
+        "family": "bert",
+        "options": {},
+        "language": "zh",
+        "licence": "Apache-2.0",
+        "licence_note": "Apache-2.0, as this package; the texts it was trained on are free",
+        "non_commercial": False,
+        "citation": "kerasbert2026mini",
+        "parameters": None,  # counted from the archive
+        "do_lower_case": True,
+        "vocabulary": None,
+        "config": None,
+        "archives": [
+            {
+                "name": "kerasbert-mini-zh.zip",
+                "format": "zip",
+                "kind": "TensorFlow checkpoint",
+                "size_stated": None,
+                "files": {},
+                "addresses": [],
+                "holds_config": True,
+            }
+        ],
+        "notes": [
+            "A small model for tests and examples, which comes with the package: nothing is "
+            "downloaded. docs/kerasbert_mini_zh.md says what it is good for."
+        ],
+        "head_warnings": {},
+        "published": [],
+    },
 ]

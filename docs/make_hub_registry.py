@@ -16,7 +16,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from hub_additions import CITATIONS, NO_RELEASES, RELEASES, WRONG_HASHES  # noqa: E402
+from hub_additions import CITATIONS, NO_RELEASES, OWN, RELEASES, WRONG_HASHES  # noqa: E402
 
 from kerasbert.hub.names import normalise  # noqa: E402
 
@@ -50,7 +50,7 @@ def registry(facts: dict[str, Any]) -> dict[str, Any]:
     left = set(recorded) - set(covered) - set(NO_RELEASES)
     if left or len(set(covered)) != len(covered) or set(covered) - set(recorded):
         raise ValueError(f"not in one release each: {sorted(left) or sorted(covered)}")
-    models = [_model(release, recorded) for release in RELEASES]
+    models = [*(_model(release, recorded) for release in RELEASES), *OWN]
     _aliases(models)
     used = {model["citation"] for model in models}
     citations = {

@@ -52,20 +52,24 @@ MASKED = {
     **NEXT,
     "objective": "roberta",
     "masking": '{"masked_lm_prob": 0.25, "max_predictions": 32}',
-    "steps": 4_800,  # 10 million tokens
+    "steps": 3_000,  # 6 million tokens
 }
 SIMILAR = {
     "objective": "simbert",
     "objective_options": '{"max_predictions": 16}',
     "model_options": '{"strict": false}',  # there is no pooler yet
-    "steps": 300,
+    "steps": 120,
     "batch_size": 64,
-    "learning_rate": 5e-4,
-    "warmup": 30,
-    "log_every": 25,
-    "save_every": 100,
+    "learning_rate": 3e-4,
+    "warmup": 20,
+    "log_every": 20,
+    "save_every": 60,
 }
-DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}  # for fine-tuning
+TUNING = {  # what a fine-tuning shall begin with
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+    "initializer_range": 0.02,
+}
 
 
 def split(texts: Path, output: Path) -> None:
@@ -107,10 +111,35 @@ def pack(checkpoint: Path, target: Path) -> None:
         variable.assign(rounded)
     config = json.loads((checkpoint / "bert_config.json").read_text(encoding="utf-8"))
     save_weights_as_checkpoint(
-        model, target, vocab=Tokenizer.from_pretrained(checkpoint), config={**config, **DROPOUT}
+        model, target, vocab=Tokenizer.from_pretrained(checkpoint), config={**config, **TUNING}
     )
     parameters = sum(int(np.prod(variable.shape)) for variable in model.weights)
     print(f"{target}: {parameters:,} parameters, {target.stat().st_size:,} bytes")
+
+
+def plot(output: Path, target: Path) -> None:
+    """Draws the losses of the stages over the tokens that were seen."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 4))
+    seen = 0.0
+    for folder, loss, label in (
+        ("next", "lm_loss", "next tokens"),
+        ("masked", "mlm_loss", "whole words behind masks"),
+    ):
+        millions = NEXT["batch_size"] * 128 / 1e6
+        for file, style in (("log", "-"), ("evaluation", "o")):
+            rows = np.genfromtxt(output / folder / f"{file}.csv", delimiter=",", names=True)
+            name = label if file == "log" else f"{label}, held out"
+            axis.plot(seen + rows["step"] * millions, rows[loss], style, label=name)
+        seen += rows["step"][-1] * millions
+    axis.set(xlabel="tokens seen (millions)", ylabel="loss (nats)", ylim=(4, 9))
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(target, dpi=110, bbox_inches="tight")
 
 
 def main(argv=None) -> None:
@@ -147,6 +176,7 @@ def main(argv=None) -> None:
     command("run", corpus=output / "pairs", checkpoint=output / "masked" / "export",
             output=output / "similar", **SIMILAR)  # fmt: skip
     pack(output / "similar" / "export", output / "kerasbert-mini-zh.zip")
+    plot(output, output / "kerasbert_mini_zh.png")
 
 
 if __name__ == "__main__":

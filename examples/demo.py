@@ -1,7 +1,7 @@
 """Shows the whole way in half a minute, with nothing downloaded: ``make demo``.
 
-Writes reviews and a small checkpoint in Google's format (random weights: there is nothing to know
-in it yet), and then does with them what sentiment_classification.py does with real ones.
+Writes reviews, and does with them and the small model that comes with the package what
+sentiment_classification.py does with real ones.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # for where this is not the main script
 import sentiment_classification
 
-from kerasbert import build_transformer_model, save_weights_as_checkpoint
-
 # Counting words is not enough: "一点也不失望" is positive.
 PLACES = ("酒店", "餐厅", "宾馆", "书店", "咖啡馆", "超市")
 THINGS = ("房间", "服务", "环境", "味道", "早餐", "价格", "灯光", "音乐")
@@ -34,14 +32,7 @@ TEMPLATES = (
     "昨天去了{place}，{thing}令人{feeling}",
     "朋友推荐的{place}，{thing}让人{feeling}",
 )
-CONFIG = {
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "max_position_embeddings": 64,
-    "initializer_range": 0.05,
-}
+CHECKPOINT = "kerasbert-mini-zh"  # docs/kerasbert_mini_zh.md; a path does as well
 
 
 def make_reviews() -> list[tuple[int, str]]:
@@ -70,22 +61,13 @@ def write_data(folder: Path, train: int = 2400, dev: int = 200, test: int = 200)
     return texts
 
 
-def write_checkpoint(path: Path, texts: list[str]) -> str:
-    """Writes an archive as Google released them: config, vocabulary of characters, weights."""
-    vocabulary = sentiment_classification.character_vocabulary(texts)
-    config = {**CONFIG, "vocab_size": len(vocabulary)}
-    model = build_transformer_model(config, with_pool=True, with_mlm=True)
-    return save_weights_as_checkpoint(model, path, vocab=vocabulary)
-
-
 def run(folder: Path, epochs: int) -> float:
     """Makes everything in the folder, trains, and returns the accuracy on the test data."""
     os.environ.setdefault("KERASBERT_HOME", str(folder / "cache"))  # where archives are unpacked
-    texts = write_data(folder / "data")
-    checkpoint = write_checkpoint(folder / "small.zip", texts)
-    arguments = ["--checkpoint", checkpoint, "--data", f"{folder}/data"]
+    write_data(folder / "data")
+    arguments = ["--checkpoint", CHECKPOINT, "--data", f"{folder}/data"]
     arguments += ["--output", f"{folder}/sentiment", "--epochs", str(epochs)]
-    arguments += ["--learning-rate", "2e-3", "--max-length", "32"]
+    arguments += ["--learning-rate", "1e-3", "--max-length", "32"]
     for sentence in ("酒店的早餐让我很满意", "酒店的早餐让我不满意", "去了书店，一点也不失望"):
         arguments += ["--text", sentence]
     print("$ python examples/sentiment_classification.py", shlex.join(arguments), flush=True)

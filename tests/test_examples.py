@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from examples import demo
-from kerasbert import Tokenizer, build_transformer_model, data
+from kerasbert import Tokenizer, build_transformer_model, data, save_weights_as_checkpoint
 from kerasbert.backend import keras
 
 sentiment = demo.sentiment_classification
@@ -24,8 +24,17 @@ SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "sentiment_classific
 def folder(tmp_path_factory) -> Path:
     """Reviews and a small checkpoint in Google's format."""
     folder = tmp_path_factory.mktemp("examples")
-    texts = demo.write_data(folder / "data", train=64, dev=24, test=24)
-    demo.write_checkpoint(folder / "small.zip", texts)
+    vocabulary = sentiment.character_vocabulary(
+        demo.write_data(folder / "data", train=64, dev=24, test=24)
+    )
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    model = build_transformer_model(
+        {**sizes, "intermediate_size": 128, "vocab_size": len(vocabulary)},
+        max_position_embeddings=64,
+        with_pool=True,
+        with_mlm=True,
+    )
+    save_weights_as_checkpoint(model, folder / "small.zip", vocab=vocabulary)
     return folder
 
 

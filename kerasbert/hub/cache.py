@@ -19,6 +19,7 @@ _WEIGHTS = re.compile(
 )
 _COPY = re.compile(r" ?\(\d+\)$")  # "name (1).zip", as browsers call a second download
 _OFF = ("", "0", "false", "no", "off")
+BUNDLED = Path(__file__).parent / "bundled"  # archives that come with the package
 
 
 def models_folder() -> Path:
@@ -40,8 +41,8 @@ def locate(model: PublishedModel) -> Path | None:
     """Finds a model that was downloaded or placed by hand.
 
     In this order: an archive of a known name in the model's folder, files that lie unpacked there,
-    any other archive if it is the only one, and an archive of a known name in the folder above.
-    A folder counts as the model's whichever of its names it has.
+    any other archive if it is the only one, the archive that comes with this package, and one of a
+    known name in the folder above. A folder counts as the model's whichever of its names it has.
 
     Returns:
         An archive or a folder; None when there is nothing.
@@ -57,6 +58,9 @@ def locate(model: PublishedModel) -> Path | None:
             return folder
         if len(packed) == 1:
             return packed[0]
+    for archive in model.archives:
+        if (BUNDLED / archive.name).is_file():
+            return BUNDLED / archive.name
     above = models_folder()
     unique = {key for key in names if _owners().get(key) == 1}
     found = [path for path in _files(above, depth=0) if _key(path.name) in unique]
