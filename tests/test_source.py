@@ -16,6 +16,7 @@ from kerasbert import hub
 from kerasbert.checkpoints import google
 from kerasbert.checkpoints.errors import CheckpointFormatError, CheckpointNotFoundError
 from kerasbert.checkpoints.source import find_checkpoint
+from tests import pickles
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GOLDEN = SHARED / "golden" / "google"
@@ -442,6 +443,13 @@ def test_names_of_published_models(name, tmp_path, monkeypatch):
     (tmp_path / name).mkdir(parents=True)
     with pytest.raises(CheckpointNotFoundError, match="is empty"):  # what is on the disk counts
         find_checkpoint(name)
+
+
+def test_what_a_trainer_leaves_beside_the_weights_is_none(tmp_path):
+    arrays = {"a.weight": np.ones(2, "float32")}
+    for name in ("model.bin", "optimizer.pt", "rng_state_0.pth", "training_args.bin"):
+        pickles.save(tmp_path / name, arrays)
+    assert find_checkpoint(tmp_path).weights.name == "model.bin"
 
 
 def test_an_archive_in_an_archive(tmp_path):

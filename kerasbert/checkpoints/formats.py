@@ -6,6 +6,7 @@ A reader is imported when a file of its format is there.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from kerasbert.checkpoints.loading import TensorSource
 
 # What trainers leave beside a model, in the format of weights.
-_NO_WEIGHTS = (
-    *("training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.bin", "scheduler.pt"),
-    *("rng_state.pth", "scaler.pt", "model_state_optimizer.pdopt"),
+_NO_WEIGHTS = re.compile(
+    r"(training_args|optimizer|scheduler|scaler|rng_state)(_\d+)?\.(bin|pt|pth)"
 )
 
 
@@ -55,7 +55,7 @@ class WeightsFormat:
 
     def find(self, files: Iterable[Path]) -> list[Path]:
         """The files in this format; of those that belong together, the index or first shard."""
-        found = [path for path in files if path.name not in _NO_WEIGHTS and self.fits(path)]
+        found = [path for path in files if self.fits(path) and not _NO_WEIGHTS.fullmatch(path.name)]
         for suffix in self.suffixes:
             found = shards.first_of_each(found, suffix)
         return found
