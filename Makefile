@@ -57,7 +57,7 @@ test: $(STAMP)  ## Run the tests of the stack (CASES=all: also those left to the
 	KERASBERT_CASES=$(or $(CASES),all) $(PYTEST) $(SELECTION) $(ARGS)
 
 check: lint  ## Lint and run the fast tests, in under two minutes
-	HYPOTHESIS_PROFILE=quick $(PYTEST) -q -m "not slow" $(ARGS)
+	KERASBERT_CASES=few HYPOTHESIS_PROFILE=quick $(PYTEST) -q -m "not slow" $(ARGS)
 
 lint: $(STAMP)  ## Check style and formatting
 	$(RUN) -m ruff check .

@@ -7,7 +7,6 @@ import random
 import shutil
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 # Before TensorFlow is imported anywhere.
@@ -54,23 +53,25 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves every second case of slow tests with many cases to the other stack.
+    """Leaves out cases of tests that have many, as ``KERASBERT_CASES`` says.
 
-    ``make test`` asks for it (``KERASBERT_CASES``): the cases of both stacks together are all.
+    ``even`` and ``odd``, which ``make test`` has on the two stacks, are every second case of slow
+    tests: together they are all. ``few``, for ``make check``, are the first two of any test.
     """
-    half = os.environ.get("KERASBERT_CASES", "all")
-    if half == "all":
+    which = os.environ.get("KERASBERT_CASES", "all")
+    if which == "all":
         return
-    counts, left = Counter(), []
+    cases: dict[str, list] = {}
     for item in items:
-        if item.get_closest_marker("slow") and hasattr(item, "callspec"):
-            name = item.nodeid.partition("[")[0]
-            if counts[name] % 2 != ("even", "odd").index(half):
-                left.append(item)
-            counts[name] += 1
-    left = [item for item in left if counts[item.nodeid.partition("[")[0]] > 3]
-    config.hook.pytest_deselected(items=left)
-    left = set(left)
+        if hasattr(item, "callspec") and (which == "few" or item.get_closest_marker("slow")):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left = set()
+    for members in cases.values():
+        if which == "few":
+            left.update(members[2:])
+        elif len(members) > 3:
+            left.update(members[("odd", "even").index(which) :: 2])
+    config.hook.pytest_deselected(items=list(left))
     items[:] = [item for item in items if item not in left]
 
 
