@@ -790,7 +790,7 @@ RELEASES: list[dict[str, Any]] = [
 ]
 
 
-# Trained with this package and part of it (kerasbert/hub/bundled): no recorded facts, no address.
+# Trained with this package and part of it (kerasbert/hub): no recorded facts, no address.
 OWN: list[dict[str, Any]] = [
     {
         "name": "kerasbert_mini_zh",

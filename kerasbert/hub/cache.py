@@ -19,7 +19,7 @@ _WEIGHTS = re.compile(
 )
 _COPY = re.compile(r" ?\(\d+\)$")  # "name (1).zip", as browsers call a second download
 _OFF = ("", "0", "false", "no", "off")
-BUNDLED = Path(__file__).parent / "bundled"  # archives that come with the package
+BUNDLED = Path(__file__).parent  # of archives that come with the package
 
 
 def models_folder() -> Path:
