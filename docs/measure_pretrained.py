@@ -305,8 +305,8 @@ def parse(argv=None) -> argparse.Namespace:
     add("--limit", type=int, help="training examples, and most dev examples, of every task")
     add("--test-limit", type=int, help="test examples of every task; all by default")
     add("--seeds", type=int, nargs="+", default=[1], help="several: test scores are their means")
-    for side in SIDES:
-        add(f"--rates-{side}", type=float, nargs="+", default=RATES[side], help="to choose from")
+    for option, side in (("--rates-random", "random"), ("--rates-pretrained", "pretrained")):
+        add(option, type=float, nargs="+", default=RATES[side], help="to choose from")
     add("--batch-size", type=int, default=32)
     add("--max-length", type=int, default=128, help="tokens of an example; the rest is left out")
     add("--dtype", default="float32", help="such as mixed_bfloat16")
