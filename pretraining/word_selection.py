@@ -117,7 +117,8 @@ def choose_words(
     def choose(count: int) -> tuple[tf.Tensor, tf.Tensor]:
         """What is taken of the first so many words, and whether every row is done."""
         ordered, places = tf.math.top_k(keys, count)  # stable: units stay together
-        places += length * tf.range(rows)[:, None]
+        # a static number of rows stays one: the loop's variables keep their shapes
+        places = tf.ensure_shape(places + length * tf.range(rows)[:, None], ordered.shape)
         size = tf.gather(tf.reshape(sizes, [-1]), places)
 
         def fitting(left, remaining):

@@ -241,7 +241,8 @@ def test_folders_archives_and_files(tmp_path, vocabulary):
     assert config_of(tmp_path / "a.zip") == expected
 
 
-def test_nothing_there(tmp_path):
+def test_nothing_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASBERT_HOME", str(tmp_path / "home"))
     with pytest.raises(CheckpointNotFoundError, match=r"vocab.txt.*tokenizer.json"):
         Tokenizer.from_pretrained(tmp_path)
     with pytest.raises(CheckpointNotFoundError, match="there is no checkpoint at"):
