@@ -2,8 +2,8 @@
 
 Two environments take part, since neither needs the other's libraries:
 
-    python docs/check_huggingface_exports.py write /tmp/exports   # where kerasbert is installed
-    python docs/check_huggingface_exports.py read /tmp/exports    # where torch and transformers are
+    python docs/check_huggingface_exports.py write exports   # where kerasbert is installed
+    python docs/check_huggingface_exports.py read exports    # where torch and transformers are
 
 ``write`` makes small models of every family with random weights, exports them, and records their
 outputs. ``--also FOLDER`` converts a checkpoint of your own as well (its tokenizer is compared on a

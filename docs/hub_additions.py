@@ -797,7 +797,7 @@ OWN: list[dict[str, Any]] = [
         "title": "kerasbert-mini-zh",
         "aliases": ["mini_zh"],
         "family": "bert",
-        "options": {},
+        "options": {"with_pool": "linear"},
         "language": "zh",
         "licence": "Apache-2.0",
         "licence_note": "Apache-2.0, as this package; the texts it was trained on are free",

@@ -13,7 +13,7 @@ from kerasbert.backend import tf
 from kerasbert.checkpoints.errors import CheckpointNotFoundError
 from kerasbert.checkpoints.mapping import NameTable, Row
 from kerasbert.models.extraction import extract, google_tensors
-from kerasbert.models.factory import build_transformer_model, inspect_checkpoint
+from kerasbert.models.factory import build_inspected, inspect_checkpoint
 from kerasbert.models.google_export import write_checkpoint
 from kerasbert.models.heads import heads_in, titles
 from kerasbert.models.huggingface_classes import ANSWER, PARTS, SEQUENCE, TOKENS, Architecture
@@ -135,8 +135,8 @@ def convert(
     heads = heads_in(found.source.shapes, found.family, found.files.config)
     if dtype in ("float16", "bfloat16"):
         options.setdefault("dtype", dtype)  # half the memory
-    transformer = build_transformer_model(
-        config, source, model, return_keras_model=False, **{**heads, **options}
+    transformer = build_inspected(
+        found, said=model, return_keras_model=False, **{**heads, **options}
     )
     report = ConversionReport(
         source=found.files.name or "arrays",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from kerasbert import build_transformer_model
@@ -181,3 +182,29 @@ def _run(inputs: Mapping, config: Mapping, tensors: Mapping, heads: Mapping) -> 
     given = [inputs.get(INPUTS[x.name.split(":")[0]], np.zeros_like(ids)) for x in model.inputs]
     outputs = model(given if len(given) > 1 else given[0])
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def unknown_tensors(*likely: str):
+    """Names that a naming does not know, or that collide with what it makes; a number for each."""
+    return st.dictionaries(
+        st.one_of(st.text(max_size=30), st.sampled_from(likely)), st.integers(0, 9), max_size=5
+    )
+
+
+def assert_no_tensor_is_lost(
+    adapted: Callable[[dict], dict], stored: dict, unknown: Mapping[str, int], made: str = ""
+) -> None:
+    """Whatever lies beside a model's tensors is there afterwards, under any name.
+
+    Args:
+        adapted: from stored tensors to adapted ones.
+        stored: a model's.
+        unknown: of :func:`unknown_tensors`.
+        made: a tensor that the naming makes where none is stored.
+    """
+    values = {name: np.full((3, 1), at, "f") for name, at in unknown.items() if name not in stored}
+    everything = {**values, **stored}
+    found = adapted(everything)
+    assert len(found) == len(everything) + bool(made and made not in values)
+    left = [value for value in found.values() if value.shape == (3, 1)]
+    assert sorted(v[0, 0] for v in left) == sorted(v[0, 0] for v in values.values())

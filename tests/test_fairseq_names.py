@@ -8,7 +8,6 @@ import json
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kerasbert import build_transformer_model
 from kerasbert.checkpoints import fairseq_names
@@ -17,11 +16,13 @@ from kerasbert.checkpoints.loading import ArrayTensors
 from kerasbert.checkpoints.report import CheckpointMismatchError
 from kerasbert.checkpoints.torch_file import TorchCheckpoint
 from kerasbert.checkpoints.unpickling import Named, Record
+from kerasbert.models.weights import variables_by_path
 from kerasbert.tokenizers import Tokenizer
 from tests.foreign import (
     RECORDED,
     Shapes,
     assert_loads,
+    assert_no_tensor_is_lost,
     assert_outputs,
     assert_same,
     huggingface_weights,
@@ -29,6 +30,8 @@ from tests.foreign import (
     recorded,
     renamed,
     tensors_of,
+    tiny_model,
+    unknown_tensors,
 )
 from tests.pickles import Built, Call, Global, save
 from tests.published import entries
@@ -164,25 +167,15 @@ def test_others_are_not_recognised():
 
 @settings(max_examples=25)
 @given(
-    st.dictionaries(
-        st.one_of(
-            st.text(max_size=30),
-            st.sampled_from(["decoder.sentence_encoder.emb_layer_norm.weight", SEGMENTS,
-                             "encoder.sentence_encoder.quant_noise.weight",
-                             "roberta.embeddings.word_embeddings.weight"]),
-        ),
-        st.integers(0, 9),
-        max_size=5,
+    unknown_tensors(
+        "decoder.sentence_encoder.emb_layer_norm.weight",
+        SEGMENTS,
+        "encoder.sentence_encoder.quant_noise.weight",
+        "roberta.embeddings.word_embeddings.weight",
     )
-)  # fmt: skip
+)
 def test_no_tensor_is_lost(unknown):
-    stored = stored_by_fairseq(generation="2020")
-    values = {name: np.full((3, 1), at, "f") for name, at in unknown.items() if name not in stored}
-    stored = {**values, **stored}
-    found = adapted(stored)
-    assert len(found) == len(stored) + (SEGMENTS not in values)
-    left = [value for value in found.values() if value.shape == (3, 1)]
-    assert sorted(v[0, 0] for v in left) == sorted(v[0, 0] for v in values.values())
+    assert_no_tensor_is_lost(adapted, stored_by_fairseq(generation="2020"), unknown, made=SEGMENTS)
 
 
 def test_an_unknown_tensor_is_reported():
@@ -328,3 +321,17 @@ def test_published_models(shared):
         assert fields["num_attention_heads"] == heads[width]
         of_xl = entry["family"] == "xlm_roberta_xl"
         assert fields["model_type"] == ("xlm-roberta-xl" if of_xl else "roberta")
+
+
+@pytest.mark.parametrize("family", NORMS)
+def test_through_the_front_door(family):
+    built = build_transformer_model(
+        checkpoint=stored_by_fairseq(family),
+        num_attention_heads=3,
+        with_mlm=True,
+        return_keras_model=False,
+    )
+    assert built.family == family and built.config.type_vocab_size == 1
+    ours, first = (variables_by_path(each.layers) for each in (built, tiny_model(family)))
+    for path in ours.keys() - {"Embedding-Segment/embeddings"}:
+        np.testing.assert_array_equal(ours[path], first[path])

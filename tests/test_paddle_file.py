@@ -19,6 +19,7 @@ from kerasbert.checkpoints.errors import CheckpointFormatError, CheckpointNotFou
 from kerasbert.checkpoints.paddle_file import PaddleCheckpoint, is_paddle
 from kerasbert.checkpoints.torch_file import is_torch
 from tests.pickles import Built, Call, Global, code, pickled
+from tests.reading import Reading
 
 GOLDEN = "golden/huggingface"
 ARRAYS = {
@@ -46,30 +47,8 @@ def path(tmp_path) -> Path:
     return tmp_path / "model_state.pdparams"
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    checkpoint = PaddleCheckpoint(path)
-    found = checkpoint.read(list(checkpoint.shapes))
-    assert {name: tuple(value.shape) for name, value in found.items()} == checkpoint.shapes
-    return {name: value.numpy() for name, value in found.items()}
-
-
-def check(path: Path, arrays=ARRAYS) -> None:
-    found = read(path)
-    assert list(found) == list(arrays)
-    for name, value in arrays.items():
-        assert found[name].dtype == value.dtype
-        np.testing.assert_array_equal(found[name], value)
-
-
-def refused(path: Path, message: str) -> None:
-    """Opening or reading is an error, and nothing of the size that the file claims is allocated."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(CheckpointFormatError, match=message):
-            read(path)
-        assert tracemalloc.get_traced_memory()[1] < 20_000_000
-    finally:
-        tracemalloc.stop()
+_READING = Reading(PaddleCheckpoint, ARRAYS)
+read, check, refused = _READING.read, _READING.check, _READING.refused
 
 
 # ----------------------------------------------------------------------------- formats

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kerasbert import build_transformer_model
 from kerasbert.checkpoints import paddle_names
@@ -20,6 +19,7 @@ from tests.foreign import (
     SIZES,
     Shapes,
     assert_loads,
+    assert_no_tensor_is_lost,
     assert_outputs,
     assert_same,
     huggingface_weights,
@@ -27,6 +27,7 @@ from tests.foreign import (
     recorded,
     renamed,
     tensors_of,
+    unknown_tensors,
 )
 
 # Hugging Face's part of a name, and PaddleNLP's; the order matters.
@@ -205,25 +206,16 @@ def test_others_are_not_recognised(family):
 
 @settings(max_examples=25)
 @given(
-    st.dictionaries(
-        st.one_of(
-            st.text(max_size=30),
-            st.sampled_from(["bert.encoder.layers.0.self_attn.rotary.sin", "ernie.foo.weight",
-                             "cls.predictions.decoder.bias", "bert.embeddings.LayerNorm.weight",
-                             "bert.encoder.layer.0.output.dense.bias"]),
-        ),
-        st.integers(0, 9),
-        max_size=5,
+    unknown_tensors(
+        "bert.encoder.layers.0.self_attn.rotary.sin",
+        "ernie.foo.weight",
+        "cls.predictions.decoder.bias",
+        "bert.embeddings.LayerNorm.weight",
+        "bert.encoder.layer.0.output.dense.bias",
     )
-)  # fmt: skip
+)
 def test_no_tensor_is_lost(unknown):
-    stored = stored_by_paddle("bert")
-    values = {name: np.full((3, 1), at, "f") for name, at in unknown.items() if name not in stored}
-    stored = {**values, **stored}
-    found = adapted(stored)
-    assert len(found) == len(stored)
-    left = [value for value in found.values() if value.shape == (3, 1)]
-    assert sorted(v[0, 0] for v in left) == sorted(v[0, 0] for v in values.values())
+    assert_no_tensor_is_lost(adapted, stored_by_paddle("bert"), unknown)
 
 
 def test_an_unknown_tensor_is_reported():

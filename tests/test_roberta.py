@@ -139,18 +139,6 @@ def test_names_of_a_table_give_the_same_model(family, table, tmp_path):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
-@pytest.mark.parametrize("family", ["roberta", "xlm_roberta_xl"])
-def test_fairseq_has_no_segments(family):
-    first = build(family, type_vocab_size=0, with_mlm=True)
-    tensors = tensors_of(first, "fairseq")
-    tensors["encoder.lm_head.weight"] = tensors["encoder.sentence_encoder.embed_tokens.weight"]
-    again = build_transformer_model(
-        checkpoint=tensors, num_attention_heads=4, with_mlm=True, return_keras_model=False
-    )
-    assert again.family == family
-    np.testing.assert_array_equal(np.asarray(again.model(IDS)), np.asarray(first.model(IDS)))
-
-
 def test_a_body_without_type_in_its_configuration(tmp_path):
     tensors = tensors_of(build(), "huggingface")
     body = {re.sub("^roberta.", "", name): value for name, value in tensors.items()}

@@ -15,6 +15,8 @@ import pytest
 from kerasbert import hub
 from kerasbert.checkpoints import google
 from kerasbert.checkpoints.errors import CheckpointFormatError, CheckpointNotFoundError
+from kerasbert.checkpoints.formats import FORMATS
+from kerasbert.checkpoints.loading import open_tensors
 from kerasbert.checkpoints.source import find_checkpoint
 from tests import pickles
 
@@ -450,6 +452,22 @@ def test_what_a_trainer_leaves_beside_the_weights_is_none(tmp_path):
     for name in ("model.bin", "optimizer.pt", "rng_state_0.pth", "training_args.bin"):
         pickles.save(tmp_path / name, arrays)
     assert find_checkpoint(tmp_path).weights.name == "model.bin"
+
+
+STARTS = (b"\x80\x02", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x08\0\0\0\0\0\0\0{", b"<html>")
+
+
+@pytest.mark.parametrize("suffix", [suffix for each in FORMATS for suffix in each.suffixes])
+def test_a_file_of_a_few_bytes_is_an_error(tmp_path, suffix):
+    """However short, and whatever it begins like: one error, alone and in a folder."""
+    path = tmp_path / "release" / f"model{suffix}"
+    path.parent.mkdir()
+    for start in STARTS:
+        for size in range(len(start) + 1):
+            path.write_bytes(start[:size])
+            for given in (path, path.parent):
+                with pytest.raises((CheckpointFormatError, CheckpointNotFoundError)):
+                    open_tensors(find_checkpoint(given))
 
 
 def test_an_archive_in_an_archive(tmp_path):

@@ -6,7 +6,6 @@ import json
 import pickle
 import sys
 import tarfile
-import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +39,7 @@ from tests.pickles import (
     write_legacy,
     write_zip,
 )
+from tests.reading import Reading
 
 GOLDEN = "golden/huggingface"
 BFLOAT16 = tf.bfloat16.as_numpy_dtype
@@ -55,30 +55,8 @@ DICT = Call(Global("collections", "OrderedDict"), ())
 FORMATS = pytest.mark.parametrize("write", [save, save_legacy])
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    checkpoint = TorchCheckpoint(path)
-    found = checkpoint.read(list(checkpoint.shapes))
-    assert {name: tuple(value.shape) for name, value in found.items()} == checkpoint.shapes
-    return {name: value.numpy() for name, value in found.items()}
-
-
-def check(path: Path, arrays=ARRAYS) -> None:
-    found = read(path)
-    assert list(found) == list(arrays)
-    for name, value in arrays.items():
-        assert found[name].dtype == value.dtype
-        np.testing.assert_array_equal(found[name], value)
-
-
-def refused(path: Path, message: str) -> None:
-    """Opening or reading is an error, and nothing of the size that the file claims is allocated."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(CheckpointFormatError, match=message):
-            read(path)
-        assert tracemalloc.get_traced_memory()[1] < 20_000_000
-    finally:
-        tracemalloc.stop()
+_READING = Reading(TorchCheckpoint, ARRAYS)
+read, check, refused = _READING.read, _READING.check, _READING.refused
 
 
 # ----------------------------------------------------------------------------- formats

@@ -164,10 +164,7 @@ def _as_electra(parts: Mapping[str, Part], graph: ObjectGraph, pretrainer: int) 
         if not name.startswith(("bert/pooler", "cls/")):
             found[re.sub("^bert/", "electra/", name)] = part
     children = graph.children(pretrainer)
-    for attribute, layer in (
-        ("discriminator_projection", "dense"),
-        ("discriminator_head", "dense_1"),
-    ):
+    for attribute, layer in _HEAD_OF_ELECTRA.items():
         for variable in graph.below(children[attribute]) if attribute in children else ():
             found[f"discriminator_predictions/{layer}/{variable.path}"] = Part(variable.key)
     return found

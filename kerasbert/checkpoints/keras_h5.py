@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kerasbert.checkpoints.adapting import AdaptedTensors, Part
+from kerasbert.checkpoints.adapting import AdaptedTensors
 from kerasbert.checkpoints.errors import CheckpointFormatError
 from kerasbert.checkpoints.h5_file import H5Tensors
 from kerasbert.checkpoints.keras_config import beside, settings_of
-from kerasbert.checkpoints.keras_names import common_prefix, paths_in_layer
+from kerasbert.checkpoints.keras_names import common_prefix, parts_of_layers
 
 _ROOT = "model_weights"  # where `model.save` puts what `save_weights` has at the top
 
@@ -65,15 +65,7 @@ class KerasLayers(AdaptedTensors):
                 layer, name = _split(group, weight)
                 found.setdefault(layer, []).append((name, stored))
         prefix = common_prefix([*found, *layers])
-        parts: dict[str, Part] = {}
-        for layer, weights in found.items():
-            name = layer[len(prefix) :] if layer.startswith(prefix) else layer
-            for path, (_, stored) in zip(paths_in_layer(name, [w for w, _ in weights]), weights):
-                part = Part(stored)
-                if path == "Decoder-Output-LM/kernel":  # bert4keras' is a Dense
-                    path, part = "Decoder-Output-LM/embeddings", Part(stored, transpose=True)
-                parts.setdefault(path, part)
-        super().__init__(source, parts)
+        super().__init__(source, parts_of_layers(found, prefix))
         names = [name[len(prefix) :] for name in (*layers, *found) if name.startswith(prefix)]
         described = source.texts.get("", {}).get("model_config", ("",))[0]
         self.config = beside(settings_of(names, described, prefix), config)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from kerasbert.checkpoints.adapting import Part
 from kerasbert.checkpoints.mapping import NameTable, Op, Row
 
 TABLE = "keras"
@@ -86,6 +87,26 @@ def paths_in_layer(layer: str, weights: Sequence[str]) -> list[str]:
             )
         paths.append(path)
     return paths
+
+
+def parts_of_layers(
+    layers: Mapping[str, Sequence[tuple[str, str]]], prefix: str
+) -> dict[str, Part]:
+    """How the tensors of our paths are made of those of layers.
+
+    Args:
+        layers: by a layer's name, the names of its weights in it, in order, and where each lies.
+        prefix: what the model's layers have in front of their names.
+    """
+    parts: dict[str, Part] = {}
+    for layer, weights in layers.items():
+        name = layer[len(prefix) :] if layer.startswith(prefix) else layer
+        for path, (_, stored) in zip(paths_in_layer(name, [w for w, _ in weights]), weights):
+            part = Part(stored)
+            if path == "Decoder-Output-LM/kernel":  # bert4keras' is a Dense
+                path, part = "Decoder-Output-LM/embeddings", Part(stored, transpose=True)
+            parts.setdefault(path, part)
+    return parts
 
 
 def _kind(layer: str, kind: str) -> str:

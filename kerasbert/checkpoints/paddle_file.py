@@ -59,7 +59,7 @@ def is_paddle(path: Path) -> bool:
             head = file.read(_HEAD)
     except OSError:
         return False
-    if head[:1] != b"\x80" or not 2 <= head[1] <= 5 or is_legacy(head):
+    if len(head) < 2 or head[0] != 0x80 or not 2 <= head[1] <= 5 or is_legacy(head):
         return False
     has_array = b"numpy" in head and (b"_reconstruct" in head or b"_frombuffer" in head)
     return path.suffix == SUFFIX or has_array

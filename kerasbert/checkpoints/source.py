@@ -136,12 +136,15 @@ def find_checkpoint(
 
 def _published(checkpoint: PathLike | Mapping[str, Any] | None) -> hub.PublishedModel | None:
     """The published model that was asked for by its name."""
-    if checkpoint is None or isinstance(checkpoint, Mapping):
+    if checkpoint is None or isinstance(checkpoint, Mapping) or is_on_disk(checkpoint):
         return None
-    text = os.fspath(checkpoint)
-    if os.path.exists(os.path.expanduser(text)) or os.path.exists(f"{text}.index"):
-        return None
-    return hub.get(text)
+    return hub.get(os.fspath(checkpoint))
+
+
+def is_on_disk(source: PathLike) -> bool:
+    """Whether something lies at a path, or files of a prefix do: it is then no model's name."""
+    path = Path(os.path.expanduser(source))
+    return path.exists() or _index(path).exists()
 
 
 def _find_weights(checkpoint: PathLike | Mapping[str, Any]) -> tuple[CheckpointFiles, Neighbours]:
@@ -267,7 +270,7 @@ def as_path(source: PathLike) -> Path:
     if not text.strip() or "\0" in text:
         raise CheckpointNotFoundError(f"{text!r} is no path. Give {_ACCEPTED}.")
     path = Path(os.path.abspath(os.path.expanduser(text)))
-    if path.exists() or _index(path).exists():
+    if is_on_disk(path):
         return path
     if (files := hub.resolve(text)) is not None:
         return files

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 
-from kerasbert.cli import models
-
 _EXAMPLES = """\
 examples:
   kerasbert info chinese_L-12_H-768_A-12.zip
@@ -51,10 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_that_it_is_here(text: str) -> None:
     """Raises FileNotFoundError for a published model that is not: a look downloads nothing."""
-    if models.is_path(text):
-        return
     from kerasbert import hub
+    from kerasbert.checkpoints.source import is_on_disk
 
+    if is_on_disk(text):
+        return
     published = hub.get(text)
     if published is not None and hub.locate(published) is None:
         raise FileNotFoundError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING, Any
 
 from kerasbert.cli.starting import import_models
@@ -11,12 +10,6 @@ from kerasbert.cli.starting import import_models
 if TYPE_CHECKING:
     from kerasbert.embedding import TextEncoder
     from kerasbert.generation import TextGenerator
-
-
-def is_path(text: str) -> bool:
-    """Whether a word names something on this disk, rather than a published model."""
-    path = os.path.expanduser(text)
-    return os.path.exists(path) or os.path.exists(f"{path}.index")
 
 
 def load_tokenizer(checkpoint: str, **options: Any):
@@ -58,24 +51,19 @@ def load_encoder(
     tokenizer = load_tokenizer(arguments.checkpoint)
     import_models()
     from kerasbert.embedding import TextEncoder
-    from kerasbert.models.factory import build_transformer_model, inspect_checkpoint
-    from kerasbert.models.heads import heads_in
+    from kerasbert.models.factory import build_inspected, inspect_checkpoint
+    from kerasbert.models.heads import pooler_options
 
     options = _options(arguments)
     found = inspect_checkpoint(None, arguments.checkpoint, arguments.model)
-    if pooling is None and found.source is not None:
-        heads = heads_in(found.source.shapes, found.family, found.files.config)
-        pooling = "pooler" if heads.get("with_pool") else "mean"
-    if pooling == "pooler":
-        options["with_pool"] = True
-        if found.files.published is not None:
-            options.update(found.files.published.options)
-        elif found.preset.get("application") == "unilm":  # SimBERT's has no activation
-            options["with_pool"] = "linear"
-    model = build_transformer_model(None, arguments.checkpoint, **options)
-    encoder = TextEncoder(model, tokenizer, pooling or "mean", normalize)
+    pooler = pooler_options(found)
+    pooling = pooling or ("mean" if pooler is None else "pooler")
+    if pooling == "pooler":  # without one, loading says what is missing
+        options.update(pooler or {"with_pool": True})
+    model = build_inspected(found, said=options.pop("model"), **options)
+    encoder = TextEncoder(model, tokenizer, pooling, normalize)
     if max_length is not None and max_length < (encoder.max_length or max_length + 1):
-        encoder = TextEncoder(model, tokenizer, pooling or "mean", normalize, max_length)
+        encoder = TextEncoder(model, tokenizer, pooling, normalize, max_length)
     return encoder
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from kerasbert.cli import starting
+from kerasbert.cli.options import positive
 from kerasbert.serving.limits import Limits
 
 _DEFAULTS = Limits()
@@ -30,9 +31,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         help="how a text's vector is made; see TextEncoder. By default the pooler where the "
         "checkpoint has one (linear for unilm, as SimBERT), or else the mean",
     )
-    add("--max-length", type=_positive, default=128, help="tokens of a text; the rest is left out")
+    add("--max-length", type=positive, default=128, help="tokens of a text; the rest is left out")
     add("--dtype", default="float32", help="of the computation, such as bfloat16")
-    add("--layers", type=_positive, help="use only the first so many blocks")
+    add("--layers", type=positive, help="use only the first so many blocks")
     add("--corpus", type=Path, help="texts, one a line, that /similar searches")
     add("--name", help="of the model in answers; by default that of the checkpoint")
 
@@ -51,7 +52,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
     batching = parser.add_argument_group("batching and limits")
     add = batching.add_argument
-    add("--max-batch", type=_positive, default=32, help="texts computed together")
+    add("--max-batch", type=positive, default=32, help="texts computed together")
     add("--max-wait", type=_seconds, default=0.005, help="seconds that a text waits for others")
     for name, meaning in {
         "max_body": "bytes of a request",
@@ -63,7 +64,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         "max_beams": "beams, and texts to generate for one source",
     }.items():
         option = f"--{name.replace('_', '-')}"
-        add(option, type=_positive, default=getattr(_DEFAULTS, name), help=meaning)
+        add(option, type=positive, default=getattr(_DEFAULTS, name), help=meaning)
     add("--timeout", type=_seconds, default=_DEFAULTS.timeout, help="seconds for a request")
     return parser
 
@@ -134,13 +135,6 @@ def _read_corpus(path: Path | None) -> list[str]:
     if not texts:
         raise ValueError(f"{path} has no texts.")
     return texts
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
-    return number
 
 
 def _seconds(text: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from kerasbert.models.transformer import Transformer
 from kerasbert.models.weights import load_weights
 
 logger = logging.getLogger("kerasbert")
+
+# What packages above this one have to say of a checkpoint that was loaded: a sentence, or None.
+NOTES: list[Callable[[Inspected], str | None]] = []
 
 
 def build_transformer_model(
@@ -75,11 +78,35 @@ def build_transformer_model(
         options["application"] = application
 
     found = inspect_checkpoint(config, checkpoint, model, **options)
+    return build_inspected(
+        found, strict=strict, return_keras_model=return_keras_model, said=model, **options
+    )
+
+
+def build_inspected(
+    found: Inspected,
+    *,
+    strict: bool = True,
+    return_keras_model: bool = True,
+    said: str | type[Transformer] | None = None,
+    **options,
+):
+    """Builds and loads what :func:`inspect_checkpoint` found, whose files are open already.
+
+    Args:
+        found: the checkpoint, perhaps with another class in place of its family's.
+        strict: as of :func:`build_transformer_model`.
+        return_keras_model: as there.
+        said: the caller's ``model=``, for messages.
+        **options: as there, ``application`` among them.
+    """
+    options = {key: value for key, value in options.items() if value is not None}
     files, source, family = found.files, found.source, found.family
     for key, value in found.preset.items():
         if options.setdefault(key, value) != value:
             raise ValueError(
-                f"model={model!r} means {key}={value!r}. Received: {key}={options[key]!r}"
+                f"model={said or family.family!r} means {key}={value!r}. Received: "
+                f"{key}={options[key]!r}"
             )
 
     fields = family.config_class.field_names()
@@ -100,12 +127,8 @@ def build_transformer_model(
         transformer.build()
     if source is not None:
         load_weights(transformer, source, files.name, strict=strict, overrides=frozenset(overrides))
-        if not hasattr(transformer, "head"):
-            from kerasbert.tasks.head_finding import head_note  # of a package that builds upon this
-
-            note = head_note(source.shapes, files.config, family.family, files.name)
-            if note:
-                logger.info("%s: %s", files.name, note)
+        for note in filter(None, (look(found) for look in NOTES)):
+            logger.info("%s: %s", files.name, note)
     return transformer.model if return_keras_model else transformer
 
 

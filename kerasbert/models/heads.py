@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kerasbert.checkpoints.mapping import NameTable, choose_table
 
 if TYPE_CHECKING:
+    from kerasbert.models.factory import Inspected
     from kerasbert.models.transformer import Transformer
 
 # What each option needs, by the beginnings of variables' paths.
@@ -61,6 +62,21 @@ def heads_in(
     if "with_lm" in accepted:
         found["with_lm"] = _has_output_layer(table, names, family, config or {})
     return found
+
+
+def pooler_options(found: Inspected) -> dict[str, Any] | None:
+    """Options that build the pooler of a checkpoint as it was trained; None where it has none.
+
+    Args:
+        found: the checkpoint.
+    """
+    shapes = found.source.shapes if found.source else ()
+    if not heads_in(shapes, found.family, found.files.config).get("with_pool"):
+        return None
+    if found.files.published is not None:
+        return {"with_pool": True, **found.files.published.options}
+    # SimBERT's pooler has no activation, all others have tanh.
+    return {"with_pool": "linear" if found.preset.get("application") == "unilm" else True}
 
 
 def titles(options: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from kerasbert.backend import keras
 from kerasbert.checkpoints import huggingface
-from kerasbert.checkpoints.mapping import NameTable, Op, Row, choose_table, norm
+from kerasbert.checkpoints.mapping import NameTable, Op, Row, norm
 from kerasbert.config import TransformerConfig
 from kerasbert.layers import ConstantEmbedding, PaddedPositionEmbedding
 from kerasbert.models import bert_names
@@ -32,27 +32,6 @@ _LM_HEAD = (
     Row("MLM-Bias/bias", "lm_head.bias", Op.TOKENS),
 )
 _POOLER = huggingface.linear("Pooler-Dense", "roberta.pooler.dense")
-
-
-def _fairseq_table() -> NameTable:
-    """The names that fairseq gives since 2020; it has no segment table, and XL the same names."""
-    root, layer = "encoder.sentence_encoder.", "encoder.sentence_encoder.layers.{i}"
-    rows = (
-        Row("Embedding-Token/embeddings", f"{root}embed_tokens.weight", Op.TOKENS),
-        Row("Embedding-Position/embeddings", f"{root}embed_positions.weight"),
-        *huggingface.norm("Embedding-Norm", f"{root}layernorm_embedding"),
-        *huggingface.linear(f"{_ATTENTION}/query", f"{layer}.self_attn.q_proj"),
-        *huggingface.linear(f"{_ATTENTION}/key", f"{layer}.self_attn.k_proj"),
-        *huggingface.linear(f"{_ATTENTION}/value", f"{layer}.self_attn.v_proj"),
-        *huggingface.linear(f"{_ATTENTION}/output", f"{layer}.self_attn.out_proj"),
-        *huggingface.norm(f"{_ATTENTION}-Norm", f"{layer}.self_attn_layer_norm"),
-        *huggingface.linear(f"{_BLOCK}-FeedForward/intermediate", f"{layer}.fc1"),
-        *huggingface.linear(f"{_BLOCK}-FeedForward/output", f"{layer}.fc2"),
-        *huggingface.norm(f"{_BLOCK}-FeedForward-Norm", f"{layer}.final_layer_norm"),
-        *huggingface.norm("Output-Norm", f"{root}layer_norm"),
-        *(dataclasses.replace(row, tensor=f"encoder.{row.tensor}") for row in _LM_HEAD),
-    )
-    return NameTable("fairseq", rows, optional=(r"encoder\.lm_head\..*",))
 
 
 def _google_rows() -> tuple[Row, ...]:
@@ -74,7 +53,6 @@ def _tables(google: tuple[Row, ...], body: tuple[Row, ...]) -> tuple[NameTable, 
     return (
         NameTable("google", google, (r"roberta/pooler/dense/(kernel|bias)", r"cls/.*")),
         NameTable("huggingface", rows, huggingface.OPTIONAL, root="roberta."),
-        _fairseq_table(),
     )
 
 
@@ -168,15 +146,6 @@ class RoBERTa(BERT):
             "names" if shapes else "configuration",
         )
         return BERT
-
-    @classmethod
-    def infer_config(
-        cls, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        found = super().infer_config(shapes, config)
-        if choose_table(cls.tables, shapes).name == "fairseq":
-            found["type_vocab_size"] = 0
-        return found
 
 
 def _is_bert(shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> bool:

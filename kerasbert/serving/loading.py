@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kerasbert.backend import keras
-from kerasbert.checkpoints.loading import open_tensors
-from kerasbert.checkpoints.source import find_checkpoint
-from kerasbert.models.factory import build_transformer_model
+from kerasbert.models.factory import build_inspected, inspect_checkpoint
+from kerasbert.models.heads import pooler_options
 from kerasbert.serving.limits import Limits
 from kerasbert.serving.service import TextService
 from kerasbert.tokenizers import Tokenizer
@@ -54,20 +53,20 @@ def load_service(
         OSError: there is no such checkpoint.
         ValueError: it is broken, or gives neither vectors nor texts.
     """
-    files = find_checkpoint(checkpoint)
     tokenizer = Tokenizer.from_pretrained(checkpoint)
-    options = {"model": model, "dtype": dtype, "num_hidden_layers": layers}
-    has_pooler = any("pooler" in tensor for tensor in open_tensors(files).shapes)
-    if has_pooler and pooling in (None, "pooler"):
-        # SimBERT's pooler has no activation, all others have tanh.
-        options["with_pool"] = "linear" if model == "unilm" else True
-    built = build_transformer_model(None, checkpoint, **options)
+    options = {"dtype": dtype, "num_hidden_layers": layers}
+    found = inspect_checkpoint(None, checkpoint, model)
+    published, pooler = found.files.published, pooler_options(found)
+    pooling = pooling or ("mean" if pooler is None else "pooler")
+    if pooling == "pooler":
+        options.update(pooler or {})
+    built = build_inspected(found, said=model, **options)
     return make_service(
         built,
         tokenizer,
-        pooling=pooling or ("pooler" if has_pooler else "mean"),
+        pooling=pooling,
         max_length=max_length,
-        name=name or _name_of(checkpoint),
+        name=name or (published.name if published else _name_of(checkpoint)),
         corpus=corpus,
         limits=limits,
         max_batch=max_batch,

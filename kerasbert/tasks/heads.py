@@ -13,10 +13,10 @@ from kerasbert.checkpoints.mapping import NameTable, choose_table
 from kerasbert.checkpoints.report import CheckpointMismatchError
 from kerasbert.layers import Activation, Dense, Dropout, FirstToken
 from kerasbert.models.bert import BERT
-from kerasbert.models.factory import Inspected, build_transformer_model, inspect_checkpoint
+from kerasbert.models.factory import NOTES, Inspected, build_inspected, inspect_checkpoint
 from kerasbert.models.huggingface_classes import ANSWER, CHOICE, SEQUENCE, TASK
 from kerasbert.models.transformer import Transformer
-from kerasbert.tasks.head_finding import OF_HEADS, Head, find_head
+from kerasbert.tasks.head_finding import OF_HEADS, Head, find_head, head_note
 from kerasbert.tasks.head_forms import HUGGINGFACE, POOLER, HeadForm, huggingface_form
 from kerasbert.tasks.head_layers import Column, over_choices
 from kerasbert.tasks.task import END, OUTPUTS, REGRESSION, START, Task, TaskOutput, new_kernel
@@ -79,7 +79,7 @@ def load_fine_tuned(
     )
     own = (TASK, _output_name(head.task.kind), head.form.dense)
     family = _task_family(found.family, head, loaded=own, tables=tables)
-    return build_transformer_model(config, checkpoint, family, **{**found.preset, **options})
+    return build_inspected(dataclasses.replace(found, family=family), said=model, **options)
 
 
 def build_task_model(
@@ -144,7 +144,7 @@ def build_task_model(
     family = _task_family(
         found.family, Head(wanted, form), loaded=(POOLER,) if pooler and not own else ()
     )
-    return build_transformer_model(config, checkpoint, family, **{**found.preset, **options})
+    return build_inspected(dataclasses.replace(found, family=family), said=model, **options)
 
 
 def _new_task(kind: str, num_labels, labels, problem_type) -> Task:
@@ -167,6 +167,17 @@ def _refuse_other_heads(options: Mapping[str, Any], caller: str) -> None:
                 f"{caller} builds the body and a task's head: leave out {name}, which is for "
                 f"build_transformer_model(). Received: {name}={options[name]!r}"
             )
+
+
+def _note(found: Inspected) -> str | None:
+    """What to say of a fine-tuned checkpoint whose body alone was built."""
+    if issubclass(found.family, TaskModel):
+        return None
+    files, shapes = found.files, found.source.shapes
+    return head_note(shapes, files.config, found.family.family, files.name)
+
+
+NOTES.append(_note)
 
 
 def _no_head(found: Inspected, task: str | None) -> CheckpointMismatchError:

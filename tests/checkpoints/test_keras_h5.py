@@ -276,11 +276,11 @@ def test_other_graphs_of_objects(tmp_path):
     prefix = tf.train.Checkpoint(a=tf.Variable(1.0, name="b/c")).write(str(tmp_path / "x"))
     source = GoogleCheckpoint(prefix)
     assert keras_objects.adapt(source) is source
-    write(tmp_path / "y", {keras_objects.GRAPH: tf.constant(b"\xff\xff no graph")})
-    with pytest.raises(CheckpointFormatError, match="graph of objects"):
+    write(tmp_path / "y", {keras_objects.GRAPH_KEY: tf.constant(b"\xff\xff no graph")})
+    with pytest.raises(CheckpointFormatError, match="object graph"):
         keras_objects.adapt(GoogleCheckpoint(tmp_path / "y"))
-    write(tmp_path / "z", {keras_objects.GRAPH: tf.constant(3.0)})
-    with pytest.raises(CheckpointFormatError, match="graph of objects"):
+    write(tmp_path / "z", {keras_objects.GRAPH_KEY: tf.constant(3.0)})
+    with pytest.raises(CheckpointFormatError, match="object graph"):
         keras_objects.adapt(GoogleCheckpoint(tmp_path / "z"))
 
 
