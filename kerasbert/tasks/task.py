@@ -170,12 +170,11 @@ def label_names(config: Mapping[str, Any], count: int) -> tuple[str, ...]:
         The names in the order of the outputs; those that are made up where the file's are of
         another number.
     """
-    names = config.get("id2label")
-    if not isinstance(names, Mapping) and isinstance(config.get("label2id"), Mapping):
-        names = {i: name for name, i in config["label2id"].items()}
-    by_number = (
-        {str(i): str(name) for i, name in names.items()} if isinstance(names, Mapping) else {}
-    )
+    by_number: dict[str, str] = {}
+    if isinstance(config.get("id2label"), Mapping):
+        by_number = {str(i): str(name) for i, name in config["id2label"].items()}
+    elif isinstance(config.get("label2id"), Mapping):
+        by_number = {str(i): str(name) for name, i in config["label2id"].items()}
     wanted = [str(i) for i in range(count)]
     if sorted(by_number) == sorted(wanted):
         return tuple(by_number[i] for i in wanted)

@@ -7,7 +7,7 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kerasbert import build_transformer_model
@@ -332,6 +332,7 @@ KEYS = ["architectures", "init_class", "id2label", "label2id", "problem_type", "
         st.lists(st.integers(0, 3), max_size=3).map(tuple),
     ),
 )  # fmt: skip
+@example({"architectures": None, "label2id": {"": []}}, "bert SequenceClassification", {})
 def test_any_configuration_is_understood_or_refused(config, name, shapes):
     found = shapes_of(name)
     family = name.split()[0]
