@@ -50,7 +50,7 @@ help:  ## List the targets
 
 setup: $(STAMP)  ## Make the virtual environment of the stack and install into it
 
-demo: $(STAMP)  ## Make a small checkpoint in Google's format and train a classifier from it
+demo: $(STAMP)  ## Fine-tune the model in the package to tell good reviews from bad ones, in a minute
 	$(RUN) examples/demo.py
 
 test: $(STAMP)  ## Run the tests of the stack (CASES=all: also those left to the other stack)

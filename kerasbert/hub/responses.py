@@ -123,9 +123,8 @@ def looks_like_page(beginning: bytes) -> bool:
 
 def retry_after(value: str | None) -> float | None:
     """Seconds that a ``Retry-After`` header asks for, given as seconds or as a date."""
-    if not value:
-        return None
-    if value.strip().isdecimal():
+    value = (value or "").strip()
+    if value.isdecimal():
         return float(value)
     try:
         date = email.utils.parsedate_to_datetime(value)

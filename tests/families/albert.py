@@ -172,7 +172,7 @@ def load_published(entry: dict, folder: Path):
         google.write(folder / "variables" / "variables", tensors)
         (folder / "assets").mkdir()
         (folder / "assets" / "albert_config.json").write_text(json.dumps(config))
-        (folder / "saved_model.pb").write_bytes(b"")
+        (folder / "saved_model.pb").write_bytes(b"\x12\x00")  # one graph, and empty
     else:
         google.write(folder / "albert_model.ckpt", tensors)
         (folder / "albert_config.json").write_text(json.dumps(config))

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kerasbert.hub import responses
@@ -264,6 +264,8 @@ def test_retry_after_of_an_hour_ends_it(tmp_path):
 
 
 @given(st.text(max_size=40))
+@example("0\x1f")
+@example("9" * 400)
 def test_any_retry_after_is_read(text):
     seconds = responses.retry_after(text)
     assert seconds is None or seconds >= 0
