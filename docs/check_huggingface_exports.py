@@ -38,6 +38,7 @@ SIZES = {
 T5_SIZES = {key: SIZES[key] for key in list(SIZES)[:-1]} | {"attention_head_size": 10}
 GENERAL = {"with_pool": True, "with_mlm": "linear"}
 ROBERTA = {"max_position_embeddings": 26, "pad_token_id": 1}
+GPT = {"type_vocab_size": 0, "hidden_act": "gelu_tanh", "final_activation": "linear"}
 # Options of build_transformer_model by the name of the case; `head` is the task of a layer on top,
 # `export` are arguments of save_as_huggingface.
 CASES = {
@@ -100,6 +101,9 @@ CASES = {
     "t5_later": {"model": "t5.1.1", "with_lm": "linear"},
     "mt5": {"model": "mt5.1.1", "with_lm": "linear", "export": {"config": {"model_type": "mt5"}}},
     "t5_encoder": {"model": "t5.1.1_encoder"},
+    "gpt": {"model": "gpt", **GPT, "intermediate_size": 128},
+    "gpt2": {"model": "gpt2", **GPT},
+    "gpt2_float16": {"model": "gpt2", **GPT, "export": {"dtype": "float16"}},
 }  # fmt: skip
 
 

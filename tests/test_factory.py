@@ -270,7 +270,7 @@ def test_a_family_that_does_not_say_which_files_are_its_own_claims_none():
     [
         ("deberta.encoder.rel_embeddings.weight", "DeBERTa"),
         ("distilbert.transformer.layer.0.attention.q_lin.weight", "DistilBERT"),
-        ("h.0.attn.c_attn.weight", "GPT-2"),
+        ("transformer.h.0.attn.q_proj.weight", "GPT-J"),
     ],
 )
 @pytest.mark.parametrize("model", [None, "bert"])

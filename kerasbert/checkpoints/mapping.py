@@ -25,6 +25,13 @@ class Op(Enum):
     TOKENS = "tokens"  # rows by vocabulary id: keep_tokens and compound_tokens apply on loading
     TOKEN_COLUMNS = "token columns"  # the same, with a column per id in the checkpoint
     STACKED = "stacked"  # a block's part of a tensor that holds those of all blocks
+    # Of three that lie side by side in the last axis, such as query, key and value.
+    FIRST_THIRD = "first third"
+    SECOND_THIRD = "second third"
+    LAST_THIRD = "last third"
+
+
+_THIRDS = (Op.FIRST_THIRD, Op.SECOND_THIRD, Op.LAST_THIRD)
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,8 @@ def loaded_shape(
         return loaded_shape(Op.TOKENS, tuple(reversed(shape)), tokens)
     if op is Op.STACKED:
         return shape[1:] if shape and block < shape[0] else shape
+    if op in _THIRDS:
+        return (*shape[:-1], shape[-1] // 3) if shape and shape[-1] % 3 == 0 else shape
     return shape
 
 
@@ -209,14 +218,20 @@ def on_load(op: Op, value: tf.Tensor, tokens: TokenSelection, block: int = 0) ->
         return tokens.apply(tf.transpose(value))
     if op is Op.STACKED:
         return value[block]
+    if op in _THIRDS:
+        return tf.split(value, 3, axis=-1)[_THIRDS.index(op)]
     return value
 
 
 def on_save(op: Op, value: tf.Tensor) -> tf.Tensor:
     """Our variable's value as the checkpoint names it; the selection of tokens stays made.
 
-    A stacked tensor is the concatenation of its blocks' values.
+    Of a tensor that several variables share it is a part; :data:`JOINED` says how they are joined.
     """
     if op is Op.STACKED:
         return value[tf.newaxis]
     return tf.transpose(value) if op in (Op.TRANSPOSE, Op.TOKEN_COLUMNS) else value
+
+
+# Along which axis the values of the variables that share a tensor are joined, in the rows' order.
+JOINED = {Op.STACKED: 0, **dict.fromkeys(_THIRDS, -1)}

@@ -73,18 +73,22 @@ def _shape(shape: tuple) -> str:
 
 def merge_indices(rows: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     """Rows that differ only in a block's index become one, with the range of indices."""
-    groups: dict[tuple, list[tuple[str, tuple]]] = {}
+    groups: dict[tuple, dict[int | None, tuple]] = {}
     for kind, name, note in rows:
-        pattern = re.compile(r"(?<=layer[_.])\d+|(?<=layers\.)\d+|(?<=Transformer-)\d+")
+        pattern = re.compile(
+            r"(?<=layer[_.])\d+|(?<=layers\.)\d+|(?<=\bh\.)\d+|(?<=Transformer-)\d+"
+        )
         index = pattern.search(name) or pattern.search(note)  # a tensor of all blocks has none
         key = (kind, pattern.sub("{}", name), pattern.sub("{}", note))
-        groups.setdefault(key, []).append((int(index[0]) if index else None, (kind, name, note)))
+        # Variables that share a tensor say the same of it: once is enough.
+        members = groups.setdefault(key, {})
+        members.setdefault(int(index[0]) if index else None, (kind, name, note))
     merged = []
     for (kind, name, note), members in groups.items():
         if len(members) == 1:
-            merged.append(members[0][1])
+            merged.extend(members.values())
         else:
-            indices = _ranges(sorted(index for index, _ in members))
+            indices = _ranges(sorted(members))
             merged.append((kind, name.replace("{}", indices), note.replace("{}", indices)))
     return merged
 

@@ -42,6 +42,8 @@ def adapt(source: TensorSource, config: Mapping[str, Any] | None = None) -> Adap
     for stored, shape in source.shapes.items():
         name, transpose = pytorch_name(stored, inside_layers)
         part = Part(stored, transpose=transpose and len(shape) == 2)
+        if name.endswith(".bias") and len(shape) == 2 and shape[0] == 1:  # GPT's are of one row
+            part = Part(stored, shape=shape[1:])
         known = parts.setdefault(name, part)
         if source.shapes[known.stored] != shape:
             raise CheckpointFormatError(

@@ -199,7 +199,8 @@ class TextGenerator:
 
         def run(token_ids, segment_ids):
             real = tf.cast(tf.not_equal(token_ids, pad_id), tf.int32)
-            lengths = tf.maximum(tf.reduce_sum(real, axis=1), 1)
+            order = tf.range(tf.shape(token_ids)[1]) + 1
+            lengths = tf.maximum(tf.reduce_max(real * order, axis=1), 1)
             last = tf.gather(segment_ids, lengths[:, None] - 1, batch_dims=1)[:, 0]
             following = last if application == "lm" else tf.ones_like(lengths)
             if application == "unilm":

@@ -101,14 +101,16 @@ def take_apart(model) -> Parts:
             f"The scores of {model.name!r} depend on inputs that generation does not know: "
             f"{', '.join(others)}."
         ) from error
+    pad_id = token.mask_value if isinstance(token, Embedding) else 0
     limits = [x.longest for x in scores.layers if isinstance(x, PositionEmbedding)]
     return Parts(
         model=scores,
         application=application,
         prefix=prefix,
         vocab_size=int(outputs.shape[-1]),
-        pad_id=token.mask_value if isinstance(token, Embedding) and token.mask_value else 0,
-        pads_by_id=not any("Input-Mask" in x.name for x in inputs) or seq2seq,
+        pad_id=pad_id or 0,
+        pads_by_id=pad_id is not None
+        and (not any("Input-Mask" in x.name for x in inputs) or seq2seq),
         max_positions=min(limits, default=None),
         unknown=tuple(layer.name for layer in scores.layers if not _is_known(layer)),
     )

@@ -8,8 +8,10 @@ from kerasbert.layers import incremental
 PATTERNS = ("encoder", "lm", "unilm")
 
 
-def padding_mask(token_ids: tf.Tensor, pad_token_id: int) -> tf.Tensor:
+def padding_mask(token_ids: tf.Tensor, pad_token_id: int | None) -> tf.Tensor:
     """True where a token is real, (batch, length); position 0 always is: no row is empty."""
+    if pad_token_id is None:
+        return tf.ones_like(token_ids, tf.bool)
     real = tf.not_equal(token_ids, tf.cast(pad_token_id, token_ids.dtype))
     return tf.concat([tf.ones_like(real[:, :1]), real[:, 1:]], axis=1)
 
@@ -52,11 +54,11 @@ class AttentionMask(keras.layers.Layer):
 
     Args:
         pattern: one of the above.
-        pad_token_id: id that marks padding where no explicit mask is given.
+        pad_token_id: id that marks padding where no explicit mask is given; None: none does.
         **kwargs: as ``keras.layers.Layer``.
     """
 
-    def __init__(self, pattern: str = "encoder", pad_token_id: int = 0, **kwargs):
+    def __init__(self, pattern: str = "encoder", pad_token_id: int | None = 0, **kwargs):
         super().__init__(**kwargs)
         self.pattern = pattern
         self.pad_token_id = pad_token_id

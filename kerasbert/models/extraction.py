@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerasbert.backend import keras, tf, variable_path
-from kerasbert.checkpoints.mapping import Op, Row, condition_rows, on_save
+from kerasbert.checkpoints.mapping import JOINED, Op, Row, condition_rows, on_save
 from kerasbert.config import TransformerConfig
 from kerasbert.models import registry
 
@@ -89,8 +89,8 @@ def google_tensors(found: Extracted, dtype: str | None = None) -> dict[str, tf.T
     tensors: dict[str, tf.Tensor] = {}
     for row in found.google_rows():
         value = saved_value(row.op, found.variables[row.variable], dtype)
-        if row.op is Op.STACKED and row.block > 0:
-            value = tf.concat([tensors[row.tensor], value], axis=0)
+        if row.op in JOINED and row.tensor in tensors:
+            value = tf.concat([tensors[row.tensor], value], axis=JOINED[row.op])
         tensors[row.tensor] = value
     return tensors
 

@@ -1,4 +1,4 @@
-"""GPT, GPT-2 and GPT2_ML, which read from left to right, as published for bert4keras.
+"""GPT, GPT-2 and GPT2_ML, which read from left to right.
 
 * ``gpt``: OpenAI's GPT (Radford et al. 2018), published for Chinese dialogue as CDial-GPT (Wang et
   al. 2020, arXiv:2008.03946): BERT's blocks without the normalisation of the embeddings;
@@ -17,55 +17,30 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from kerasbert.backend import keras
-from kerasbert.checkpoints.mapping import NameTable, Op, Row, choose_table, dense, norm
+from kerasbert.checkpoints.mapping import choose_table
 from kerasbert.checkpoints.report import LoadReport
+from kerasbert.checkpoints.source import CheckpointFiles
 from kerasbert.config import ConfigError, TransformerConfig, check_keywords
 from kerasbert.layers import Activation
 from kerasbert.models.bert import BERT
+from kerasbert.models.gpt_names import (
+    ATTENTION,
+    FEED_FORWARD,
+    GPT2_ML_TABLES,
+    GPT2_TABLES,
+    GPT_TABLES,
+)
 from kerasbert.models.sizes import revealed_sizes
 
 logger = logging.getLogger("kerasbert")
 
-_ATTENTION, _FEED_FORWARD = "Transformer-{i}-MultiHeadSelfAttention", "Transformer-{i}-FeedForward"
-_LAYER, _NEWS_LAYER = "gpt/transformer/layer_{i}", "newslm/layer{i:02d}"
-
-_COMMON = (
-    Row("Embedding-Token/embeddings", "gpt/embeddings/word_embeddings", Op.TOKENS),
-    Row("Embedding-Position/embeddings", "gpt/embeddings/position_embeddings"),
-    *dense(f"{_ATTENTION}/query", f"{_LAYER}/attention/self/query"),
-    *dense(f"{_ATTENTION}/key", f"{_LAYER}/attention/self/key"),
-    *dense(f"{_ATTENTION}/value", f"{_LAYER}/attention/self/value"),
-    *dense(f"{_ATTENTION}/output", f"{_LAYER}/attention/output/dense"),
-    *dense(f"{_FEED_FORWARD}/intermediate", f"{_LAYER}/intermediate/dense"),
-    *dense(f"{_FEED_FORWARD}/gate", f"{_LAYER}/intermediate/gate"),  # in none published
-    *dense(f"{_FEED_FORWARD}/output", f"{_LAYER}/output/dense"),
-)
-GPT_ROWS = (
-    *_COMMON,
-    Row("Embedding-Segment/embeddings", "gpt/embeddings/token_type_embeddings"),
-    *norm(f"{_ATTENTION}-Norm", f"{_LAYER}/attention/output/LayerNorm"),
-    *norm(f"{_FEED_FORWARD}-Norm", f"{_LAYER}/output/LayerNorm"),
-)
-GPT2_ROWS = (
-    *_COMMON,
-    *norm(f"{_ATTENTION}-Norm", f"{_LAYER}/attention/input/LayerNorm"),
-    *norm(f"{_FEED_FORWARD}-Norm", f"{_LAYER}/input/LayerNorm"),
-    *norm("Output-Norm", "gpt/output/LayerNorm"),
-)
-GPT2_ML_ROWS = (
-    Row("Embedding-Token/embeddings", "newslm/embeddings/word_embed", Op.TOKENS),
-    Row("Embedding-Position/embeddings", "newslm/embeddings/pos_embed"),
-    *norm("Embedding-Norm", "newslm/embeddings/LayerNorm_embed_norm"),
-    *dense(f"{_ATTENTION}/query", f"{_NEWS_LAYER}/query_layer"),
-    *dense(f"{_ATTENTION}/key", f"{_NEWS_LAYER}/key_layer"),
-    *dense(f"{_ATTENTION}/value", f"{_NEWS_LAYER}/value_layer"),
-    *dense(f"{_ATTENTION}/output", f"{_NEWS_LAYER}/context_projection_layer"),
-    *norm(f"{_FEED_FORWARD}-Norm-0", f"{_NEWS_LAYER}/LayerNorm_mlp_ln0"),
-    *dense(f"{_FEED_FORWARD}/intermediate", f"{_NEWS_LAYER}/intermediate"),
-    *dense(f"{_FEED_FORWARD}/gate", f"{_NEWS_LAYER}/intermediate/gate"),  # in none published
-    *dense(f"{_FEED_FORWARD}/output", f"{_NEWS_LAYER}/output"),
-    *norm(f"{_FEED_FORWARD}-Norm-1", f"{_NEWS_LAYER}/LayerNorm_mlp_ln1"),
-)
+# Switches in Hugging Face's json, which no published model that is read here has otherwise.
+_USUAL = {
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
 
 
 @dataclass(frozen=True)
@@ -90,9 +65,25 @@ class GPTConfig(TransformerConfig):
         "n_head": "num_attention_heads",
         "n_layer": "num_hidden_layers",
         "activation_function": "hidden_act",
+        "afn": "hidden_act",
         "resid_pdrop": "hidden_dropout_prob",
         "attn_pdrop": "attention_probs_dropout_prob",
     }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "the configuration"):
+        """Reads a configuration; see :meth:`TransformerConfig.from_dict`.
+
+        Raises:
+            ConfigError: as there, and for what Hugging Face's classes can compute and these cannot.
+        """
+        for key, usual in _USUAL.items():
+            if values.get(key, usual) not in (usual, None):
+                raise ConfigError(
+                    f"{source} is of a variant of GPT that is not built here: "
+                    f"{key} must be {usual}. Received: {values[key]!r}"
+                )
+        return super().from_dict(values, source)
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,8 @@ class GPT(BERT):
     """OpenAI's GPT: its output is the probabilities of the next tokens.
 
     The output layer is the token table. "gelu" is the exact form, as in bert4keras;
-    ``hidden_act="gelu_tanh"`` is the form that OpenAI's and CPM's own code computes.
+    ``hidden_act="gelu_tanh"`` is the form that OpenAI's and CPM's own code computes, and the one of
+    files with Hugging Face's names. In these no id is padding unless their json says so.
 
     Args:
         config: sizes and constants.
@@ -157,8 +149,11 @@ class GPT(BERT):
 
     # ---- checkpoints ----------------------------------------------------------------------------
 
-    tables = (NameTable("google", GPT_ROWS),)
-    marks = (r"gpt/transformer/layer_\d+/attention/output/LayerNorm/(beta|gamma)",)
+    tables = GPT_TABLES
+    marks = (
+        r"gpt/transformer/layer_\d+/attention/output/LayerNorm/(beta|gamma)",
+        r"(transformer\.)?tokens_embed\.weight",
+    )
     model_types = ("openai-gpt",)
 
     @classmethod
@@ -172,11 +167,25 @@ class GPT(BERT):
         return found[0]
 
     @classmethod
+    def with_own_config(
+        cls, files: CheckpointFiles, shapes: Mapping[str, tuple[int, ...]]
+    ) -> CheckpointFiles:
+        """Hugging Face's OpenAI GPT calls the tanh form "gelu", where its key is "afn"."""
+        if not files.config or files.config.get("afn") != "gelu":
+            return files
+        return dataclasses.replace(files, config={**files.config, "afn": "gelu_tanh"})
+
+    @classmethod
     def infer_config(
         cls, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
     ) -> dict[str, Any]:
-        found = revealed_sizes(choose_table(cls.tables, shapes), shapes)
+        table = choose_table(cls.tables, shapes)
+        found: dict[str, Any] = revealed_sizes(table, shapes)
         found.pop("embedding_size", None)  # is the hidden_size
+        if table.name == "huggingface":  # the defaults of those classes
+            found.update(hidden_act="gelu_tanh", layer_norm_eps=1e-5, pad_token_id=None)
+        if config.get("pad_token_id", 0) is None:  # as such a model is saved
+            found["pad_token_id"] = None
         if not config.get("shared_segment_embeddings"):
             found.setdefault("type_vocab_size", 0)
         return found
@@ -218,8 +227,8 @@ class GPT2(GPT):
         x = self.normalize(x, "Output-Norm")
         return super().apply_heads(self.dropout(x, "Output-Dropout"))
 
-    tables = (NameTable("google", GPT2_ROWS),)
-    marks = (r"gpt/output/LayerNorm/(beta|gamma)",)
+    tables = GPT2_TABLES
+    marks = (r"gpt/output/LayerNorm/(beta|gamma)", r"(transformer\.)?wpe\.weight")
     model_types = ("gpt2",)
 
 
@@ -234,11 +243,11 @@ class GPT2_ML(GPT):
         return self.normalize(self.sum_embeddings(), "Embedding-Norm")
 
     def apply_block(self, x, index: int):
-        attention, feed_forward = _ATTENTION.format(i=index), _FEED_FORWARD.format(i=index)
+        attention, feed_forward = ATTENTION.format(i=index), FEED_FORWARD.format(i=index)
         x = self.add(x, self.attend(x, attention), attention)
         change = self.feed_forward(self.normalize(x, f"{feed_forward}-Norm-0"), feed_forward)
         return self.normalize(self.add(x, change, feed_forward), f"{feed_forward}-Norm-1")
 
-    tables = (NameTable("google", GPT2_ML_ROWS, optional=(r"newslm/.*/adafactor_\w+",)),)
+    tables = GPT2_ML_TABLES
     marks = (r"newslm/.*",)
     model_types = ()

@@ -14,7 +14,7 @@ _FOREIGN = (
     ("DeBERTa", r"(deberta\.)?encoder\.rel_embeddings\.weight"),
     ("DistilBERT", r"(distilbert\.)?transformer\.layer\.0\.attention\.q_lin\.weight"),
     ("BART", r"(model\.)?(encoder|decoder)\.layers\.0\.self_attn\.k_proj\.weight"),
-    ("GPT-2 as Hugging Face names it", r"(transformer\.)?h\.0\.attn\.c_attn\.weight"),
+    ("GPT-J or GPT-Neo", r"(transformer\.)?h\.0\.attn\.(attention\.)?q_proj\.weight"),
     ("BigBird or Longformer", r"(.*\.)?encoder\.layer\.0\.attention\.self\.query_global\.weight"),
 )
 

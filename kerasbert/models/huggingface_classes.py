@@ -17,6 +17,7 @@ PARTS = {
     "Embedding-Mask": "mask vector",
     "Decoder-Output-Norm": "decoder",
     "Decoder-Output-LM-Activation": "lm",
+    "LM-Activation": "lm",
 }
 
 # The layers of a task's head, under the names that these rows give them.
@@ -197,6 +198,13 @@ ARCHITECTURES: dict[str, tuple[Architecture, ...]] = {
             causal=None,
         ),
     ),
+    **{
+        family: (Architecture(model_type, stem, {"LMHeadModel": {"lm"}}, {}, causal=None),)
+        for family, model_type, stem in (
+            ("gpt", "openai-gpt", "OpenAIGPT"),
+            ("gpt2", "gpt2", "GPT2"),
+        )
+    },
     "t5": tuple(
         Architecture(
             model_type,
@@ -211,8 +219,6 @@ ARCHITECTURES: dict[str, tuple[Architecture, ...]] = {
 }
 # What other families are there, and why an export is refused.
 ABSENT = {
-    "gpt": "Hugging Face's names of OpenAI's GPT are not known here",
-    "gpt2": "Hugging Face's names of GPT-2 are not known here",
     "albert_zh": "it has no class that projects tokens' vectors before positions are added",
     "gpt2_ml": "it has no class with Grover's normalisations",
     "roformer_v2": "it has no class without biases and without weights in its normalisations",

@@ -78,6 +78,19 @@ _T5 = {
     "pad_token_id": "pad_token_id",
 }
 
+_GPT = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "n_embd",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+    "max_position_embeddings": "n_positions",
+    "hidden_dropout_prob": "resid_pdrop",
+    "attention_probs_dropout_prob": "attn_pdrop",
+    "initializer_range": "initializer_range",
+    "layer_norm_eps": "layer_norm_epsilon",
+    "pad_token_id": "pad_token_id",
+}
+
 # Written anew in every export, whatever the file said that a model was loaded from.
 _OWN_KEYS = {
     "architectures",
@@ -114,6 +127,8 @@ def huggingface_config(
     if model_type in ("t5", "mt5"):
         return {"model_type": model_type, **_t5(config, gelu)}
     activation = _activation(config, gelu, family)
+    if model_type in ("gpt2", "openai-gpt"):
+        return {"model_type": model_type, **_gpt(config, activation, model_type)}
     if model_type == "xlnet":
         values = {theirs: getattr(config, ours) for ours, theirs in _XLNET.items()}
         values.update(ff_activation=activation, untie_r=True)
@@ -172,6 +187,24 @@ def _known(name: str) -> str:
             f"{', '.join(_ACTIVATIONS)}."
         )
     return _ACTIVATIONS[name]
+
+
+def _gpt(config, activation: str, model_type: str) -> dict[str, Any]:
+    values = {theirs: getattr(config, ours) for ours, theirs in _GPT.items()}
+    values["embd_pdrop"] = values["resid_pdrop"]
+    inner = config.intermediate_size
+    if model_type == "gpt2":
+        return {**values, "n_inner": inner, "activation_function": activation}
+    # OpenAI's classes call the tanh form "gelu", and know no other width than four times.
+    known = {"gelu_new": "gelu", "relu": "relu", "silu": "silu"}
+    if activation not in known or inner != 4 * config.hidden_size or config.type_vocab_size:
+        raise ValueError(
+            "the Transformers library has OpenAI's GPT with the tanh form of gelu, relu or swish, "
+            "with intermediate_size 4 * hidden_size, and without segments. Received: "
+            f"hidden_act={config.hidden_act!r}, intermediate_size={inner}, hidden_size="
+            f"{config.hidden_size}, type_vocab_size={config.type_vocab_size}"
+        )
+    return {**values, "afn": known[activation]}
 
 
 def _t5(config, gelu: str) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def _move(whole: Path, target: Path, names: list[str], weights: list[str]) -> No
 
 def _max_length(config: Mapping[str, Any]) -> int | None:
     """Most tokens that a model takes; None for any number."""
-    length = config.get("max_position_embeddings")
+    length = config.get("max_position_embeddings", config.get("n_positions"))
     if length is None or config["model_type"] in ("nezha", "xlnet"):
         return None
     first = {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"}

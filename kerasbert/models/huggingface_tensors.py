@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerasbert.backend import tf
-from kerasbert.checkpoints.mapping import ALL_TOKENS, NameTable, Op, Row, loaded_shape
+from kerasbert.checkpoints.mapping import ALL_TOKENS, JOINED, NameTable, Op, Row, loaded_shape
 from kerasbert.models.extraction import Extracted, saved_value
 from kerasbert.models.huggingface_classes import Architecture
 
@@ -51,10 +52,21 @@ def lazy(value, op: Op = Op.IDENTITY, dtype: str | None = None) -> LazyTensor:
         op: of its row.
         dtype: to cast floating numbers to; None is the value's own.
     """
-    shape = loaded_shape(op, tuple(value.shape), ALL_TOKENS)  # the operations here are inverses
+    # Written whole, or turned around, which is its own inverse; others are parts of a tensor.
+    whole = Op.IDENTITY if op in JOINED else op
+    shape = loaded_shape(whole, tuple(value.shape), ALL_TOKENS)
     stored = tf.as_dtype(value.dtype)
     cast = dtype if dtype is not None and stored.is_floating else None
     return LazyTensor(shape, cast or stored.name, lambda: saved_value(op, value, cast))
+
+
+def joined(first: LazyTensor, second: LazyTensor, axis: int) -> LazyTensor:
+    """Two tensors as one, side by side along an axis."""
+    shape = list(first.shape)
+    shape[axis] += second.shape[axis]
+    return dataclasses.replace(
+        first, shape=tuple(shape), make=lambda: tf.concat([first.make(), second.make()], axis)
+    )
 
 
 def huggingface_table(family, config) -> NameTable:
@@ -95,11 +107,14 @@ def tensors_of(
     variables = {**_variables(found, rows, architecture), **(task_variables or {})}
     elsewhere = {row.variable for row in task_rows}
     rows = [*(row for row in rows if row.variable not in elsewhere), *task_rows]
-    tensors = {
-        row.tensor: lazy(variables[row.variable], row.op, dtype)
-        for row in rows
-        if row.variable in variables
-    }
+    tensors: dict[str, LazyTensor] = {}
+    for row in rows:
+        if row.variable not in variables:
+            continue
+        tensor = lazy(variables[row.variable], row.op, dtype)
+        if row.op in JOINED and row.tensor in tensors:
+            tensor = joined(tensors[row.tensor], tensor, JOINED[row.op])
+        tensors[row.tensor] = tensor
     if architecture.model_type == "roformer":
         angles = _angles(found.config.max_position_embeddings, found.config.key_size)
         tensors[f"{table.root}encoder.embed_positions.weight"] = lazy(angles, dtype=dtype)
