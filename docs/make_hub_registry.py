@@ -1,7 +1,8 @@
 """Writes the hub's registry: ``python docs/make_hub_registry.py published.json``.
 
 From the recorded facts about published checkpoints (a file that is not part of the project) and
-from ``hub_additions.py``. The result, ``kerasbert/hub/models.json``, is committed.
+from ``hub_additions.py`` and ``hub_citations.py``. The result, ``kerasbert/hub/models.json``, is
+committed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from hub_additions import CITATIONS, NO_RELEASES, OWN, RELEASES, WRONG_HASHES  # noqa: E402
+from hub_additions import NO_RELEASES, OWN, RELEASES, WRONG_HASHES  # noqa: E402
+from hub_citations import CITATIONS  # noqa: E402
 
 from kerasbert.hub.names import normalise  # noqa: E402
 

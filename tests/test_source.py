@@ -533,6 +533,7 @@ def test_index_or_data_alone(build):
         ("model.onnx", "ONNX file, a format that is not read"),
         ("model.npz", "dict of arrays, which is accepted"),
         ("bert_config.json", "is a configuration, not weights"),
+        ("model.weights.json", "shards of weights that Keras 3 saved"),
         ("vocab.txt", "no checkpoint that is known"),
     ],
 )

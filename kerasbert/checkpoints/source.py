@@ -293,6 +293,12 @@ def _refuse_other_format(path: Path) -> None:
         raise CheckpointFormatError(
             f"{path.name} is {kind}, a format that is not read here. Give {_ACCEPTED}."
         )
+    if path.name.endswith(".weights.json"):
+        raise CheckpointFormatError(
+            f"{path.name} lists the shards of weights that Keras 3 saved, which are not read here: "
+            "load it into the model that it is of, with load_weights, and save that in one file, "
+            "with save_weights('model.weights.h5')."
+        )
     if path.suffix == ".json":
         raise CheckpointFormatError(
             f"{path.name} is a configuration, not weights. Pass it as `config`, and as "
