@@ -1,4 +1,4 @@
-"""Shows the whole way in less than a minute, with nothing downloaded: ``make demo``.
+"""Shows the whole way in a minute, with nothing downloaded: ``make demo``.
 
 Writes reviews, and does with them and the small model that comes with the package what
 sentiment_classification.py does with real ones.
@@ -78,7 +78,7 @@ def main(argv=None) -> float:
     """Runs the demo in a folder of its own, which is kept if it was named."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, help="a new folder to keep what is made")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=6)
     arguments = parser.parse_args(argv)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="kerasbert-demo-") as temporary:

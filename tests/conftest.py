@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -36,6 +37,10 @@ settings.load_profile(
 
 def pytest_configure(config):
     """No test reads or writes the cache of the person who runs it, or downloads a model."""
+    # A shell makes what it runs in the background ignore Ctrl+C, which processes that tests start
+    # and interrupt would inherit.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     home = tempfile.mkdtemp(prefix="kerasbert-tests-")
     ours = {"KERASBERT_HOME": home, "KERASBERT_OFFLINE": "1"}
     before = {name: os.environ.get(name) for name in ours}
@@ -55,15 +60,15 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """Leaves out cases of tests that have many, as ``KERASBERT_CASES`` says.
 
-    ``even`` and ``odd``, which ``make test`` has on the two stacks, are every second case of slow
-    tests: together they are all. ``few``, for ``make check``, are the first two of any test.
+    ``even`` and ``odd``, which ``make test`` has on the two stacks, are every second case:
+    together they are all. ``few``, for ``make check``, are the first two.
     """
     which = os.environ.get("KERASBERT_CASES", "all")
     if which == "all":
         return
     cases: dict[str, list] = {}
     for item in items:
-        if hasattr(item, "callspec") and (which == "few" or item.get_closest_marker("slow")):
+        if hasattr(item, "callspec"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     left = set()
     for members in cases.values():
