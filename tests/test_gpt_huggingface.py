@@ -186,7 +186,7 @@ def test_generation_sees_every_id():
 def test_vectors_need_an_id_for_padding():
     tokenizer = Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdef", *map(str, range(40))])
     model = build_transformer_model(checkpoint=FOLDER / "gpt2_lm")
-    with pytest.raises(ValueError, match=r"takes no id for padding.* pad_token_id=0"):
+    with pytest.raises(ValueError, match=r"takes no id for padding.* pad_token_id="):
         TextEncoder(model, tokenizer, pooling="mean")
     model = build_transformer_model(checkpoint=FOLDER / "gpt2_lm", pad_token_id=0)
     encoder = TextEncoder(model, tokenizer, pooling="mean")

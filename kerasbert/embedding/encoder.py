@@ -259,12 +259,6 @@ def _pad_id(model: keras.Model, tokenizer) -> int:
     tables = [layer for layer in model.layers if isinstance(layer, Embedding)]
     known = next((layer.mask_value for layer in tables if layer.mask_value is not None), None)
     own = tokenizer.pad_id
-    if known is None and any(table.name.endswith("Embedding-Token") for table in tables):
-        which = "an id that no text has, such as the end token's" if own is None else own
-        raise ValueError(
-            "the model takes no id for padding, so texts of different lengths cannot be in one "
-            f"batch: build it with pad_token_id={which}."
-        )
     if known is not None and own is not None and known != own:
         raise ValueError(
             f"the tokenizer pads with id {own}, and the model takes id {known} for padding: build "

@@ -111,6 +111,16 @@ def vector_model(
     return keras.Model(model.inputs, vector, name=f"{model.name}_vectors")
 
 
+def _check_padding(model: keras.Model) -> None:
+    tables = [x for x in model.layers if x.name.endswith("Embedding-Token")]
+    if tables and all(getattr(table, "mask_value", 0) is None for table in tables):
+        raise ValueError(
+            "the model takes no id for padding, which a vector must leave out: build it with "
+            "pad_token_id=... (the id that its tokenizer pads with; if there is none, an id that "
+            "no text has, such as the end token's)."
+        )
+
+
 def _pool(model: keras.Model, states: HiddenStates, pooling: str | Callable):
     """The symbolic vector of a text, (batch, width)."""
     blocks = states.blocks
@@ -126,6 +136,7 @@ def _pool(model: keras.Model, states: HiddenStates, pooling: str | Callable):
         return _first_token(model, states)
     if pooling == "last2avg" and len(blocks) < 2:
         raise ValueError("pooling='last2avg' needs two blocks, and the model has one: use 'mean'.")
+    _check_padding(model)
     taken = {"first_last_avg": [blocks[0], blocks[-1]], "last2avg": blocks[-2:]}
     mode = "mean" if pooling in taken else pooling
     layer = TokenPooling(mode, name=f"Pooling-{mode}")
