@@ -194,6 +194,49 @@ def test_vectors_need_an_id_for_padding():
     np.testing.assert_allclose(both[0], encoder.encode("a b"), atol=1e-6)
 
 
+def gpt2_tokenizer():
+    bpe = pytest.importorskip("kerasbert.tokenizers.bytelevel_bpe")
+    pytest.importorskip("tokenizers")
+    tokens = list(bpe.byte_characters())
+    vocab = {token: i for i, token in enumerate([*tokens, "he", "<|endoftext|>"])}
+    return bpe.ByteLevelBPETokenizer(vocab, ["h e"], **bpe.GPT2_TOKENS)
+
+
+def test_the_tokenizer_of_gpt2_stays_what_it_is(tmp_path):
+    """Transformers 4.41 and 5.23 make the same ids of this folder, with nothing around a text."""
+    tokenizer = gpt2_tokenizer()
+    values = {**config("gpt2_lm"), "vocab_size": tokenizer.vocab_size}
+    model = build_transformer_model(values, return_keras_model=False)
+    save_as_huggingface(model, tmp_path / "out", vocab=tokenizer)
+    settings = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "GPT2Tokenizer"
+    assert settings["eos_token"] == settings["bos_token"] == "<|endoftext|>"
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["eos_token_id"] == written["bos_token_id"] == 49  # what the json said
+    again = Tokenizer.from_pretrained(tmp_path / "out")
+    assert type(again) is type(tokenizer)
+    assert again.encode_ids("hehe!") == tokenizer.encode_ids("hehe!")
+
+
+def test_the_end_of_a_document_ends_what_gpt2_writes(tmp_path):
+    tokenizer = gpt2_tokenizer()
+    end = tokenizer.token_dict["<|endoftext|>"]
+    assert tokenizer.end_id is None
+    assert tokenizer.stop_id == end
+    values = {"vocab_size": tokenizer.vocab_size, "hidden_size": 16, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "intermediate_size": 24}  # fmt: skip
+    model = build_transformer_model(values, model="gpt2", return_keras_model=False)
+    save_as_huggingface(model, tmp_path / "out", vocab=tokenizer)
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["eos_token_id"] == end
+    table = model.model.get_layer("Embedding-Token").embeddings
+    norm = model.model.get_layer("Output-Norm")
+    norm.gamma.assign(np.zeros(16))  # whatever was read, the end is the likeliest
+    norm.beta.assign(np.asarray(table)[end] * 100)
+    (found,) = TextGenerator(model.model, tokenizer, max_new_tokens=5).generate(["he"])
+    assert found == ""
+
+
 def test_openai_s_gpt_that_the_library_cannot_build(tmp_path):
     values = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1,
               "num_attention_heads": 2, "intermediate_size": 64}  # fmt: skip

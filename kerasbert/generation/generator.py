@@ -234,7 +234,7 @@ class TextGenerator:
             return graph
 
     def _ending(self, options: GenerationOptions) -> Ending:
-        end_id = self.tokenizer.end_id
+        end_id = self.tokenizer.stop_id
         sequences = []
         for stop in _as_list(options.stop):
             if isinstance(stop, str):

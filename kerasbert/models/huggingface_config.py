@@ -192,6 +192,7 @@ def _known(name: str) -> str:
 def _gpt(config, activation: str, model_type: str) -> dict[str, Any]:
     values = {theirs: getattr(config, ours) for ours, theirs in _GPT.items()}
     values["embd_pdrop"] = values["resid_pdrop"]
+    values.update(bos_token_id=None, eos_token_id=None)  # the defaults there are of English GPT-2
     inner = config.intermediate_size
     if model_type == "gpt2":
         return {**values, "n_inner": inner, "activation_function": activation}

@@ -100,17 +100,20 @@ def write_export(
         raise ValueError(f"{target} is a file. Give a folder, which is made if it is not there.")
     if not export.tensors:
         raise ValueError(f"there is nothing to write to {target}.")
-    files = dict(files or {})
+    files, config = dict(files or {}), dict(export.config)
     if vocab is not None:
-        rows, length = export.config["vocab_size"], _max_length(export.config)
-        files.update(huggingface_files(vocab, rows, length))
+        vocab = as_tokenizer(vocab)
+        files.update(huggingface_files(vocab, config["vocab_size"], _max_length(config)))
+        if config.get("eos_token_id", 0) is None:  # of GPT: where a text ends, and begins
+            config["eos_token_id"] = vocab.stop_id
+            config["bos_token_id"] = vocab.stop_id if vocab.start_id is None else vocab.start_id
     safetensors_writing.parse_size(max_shard_size)  # before anything is made
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
         whole = Path(temporary) / target.name
         whole.mkdir(mode=0o755)
         written = safetensors_writing.write(whole, export.tensors, max_shard_size)
-        for name, content in {**files, CONFIG_NAME: json_file(export.config)}.items():
+        for name, content in {**files, CONFIG_NAME: json_file(config)}.items():
             (whole / name).write_bytes(content)
         for path in whole.iterdir():
             path.chmod(0o644)  # whatever the library that wrote it thinks

@@ -111,6 +111,8 @@ def huggingface_files(vocab, rows: int, max_length: int | None) -> dict[str, byt
             settings[name] = config[name]
     if settings["tokenizer_class"] == "BertTokenizer" and config.get("pre_tokenize"):
         settings["tokenizer_class"] = "RoFormerTokenizer"  # the one that cuts into words first
+    elif settings["tokenizer_class"] == "GPT2Tokenizer" and "unk_token" in settings:
+        settings["bos_token"] = settings["eos_token"] = settings["unk_token"]
     elif settings["tokenizer_class"] == "T5Tokenizer":
         settings["eos_token"] = settings.pop("sep_token")
         pieces = tokenizer.vocab_size - len(tokenizer.added_tokens) - tokenizer.piece_count

@@ -63,7 +63,6 @@ class ByteLevelBPETokenizer(BaseTokenizer):
     """
 
     mask_takes_space_before = True
-    huggingface_class = "RobertaTokenizer"
 
     def __init__(
         self,
@@ -107,6 +106,20 @@ class ByteLevelBPETokenizer(BaseTokenizer):
             token_dict, self._merges, token_unk, add_prefix_space, trim_offsets
         )
         self._byte_of = {char: byte for byte, char in enumerate(byte_characters())}
+
+    @property
+    def huggingface_class(self) -> str:
+        """Of the two classes there, the one that puts the same tokens around a text."""
+        return "RobertaTokenizer" if self._is_enclosing else "GPT2Tokenizer"
+
+    @property
+    def stop_id(self) -> int | None:
+        """The end token's id; of GPT-2, which puts none after a text, its only special token's."""
+        return self.end_id if self._is_enclosing else self.unk_id
+
+    @property
+    def _is_enclosing(self) -> bool:
+        return self.start_id is not None or self.end_id is not None
 
     def get_config(self) -> dict[str, Any]:
         """Every argument, with vocabulary and merges themselves in place of paths."""

@@ -51,6 +51,11 @@ class TokenTable:
         self.mask_id = self._token_dict.get(token_mask)
 
     @property
+    def stop_id(self) -> int | None:
+        """Id of the token that a model writes when its text has ended; None where there is none."""
+        return self.end_id
+
+    @property
     def vocab_size(self) -> int:
         """Number of ids, which is the number of rows of a matching embedding table."""
         return len(self._tokens)
