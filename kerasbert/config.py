@@ -61,6 +61,8 @@ class TransformerConfig:
     pad_token_id: int | None = 0
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    # Fields whose null in a json is a value; of others it means that nothing is said.
+    nullable: ClassVar[frozenset[str]] = frozenset()
     # Other spellings of the fields; a family's subclass may add its own.
     aliases: ClassVar[Mapping[str, str]] = {
         # bert4keras' keyword arguments

@@ -23,6 +23,7 @@ from kerasbert import (
 from kerasbert.checkpoints.loading import open_tensors
 from kerasbert.checkpoints.report import CheckpointMismatchError
 from kerasbert.checkpoints.source import find_checkpoint
+from kerasbert.cli import main
 from tests import h5_cases
 from tests.huggingface_cases import ATOL, HERE, find, recorded_sets
 
@@ -235,6 +236,22 @@ def test_the_end_of_a_document_ends_what_gpt2_writes(tmp_path):
     norm.beta.assign(np.asarray(table)[end] * 100)
     (found,) = TextGenerator(model.model, tokenizer, max_new_tokens=5).generate(["he"])
     assert found == ""
+
+
+def test_the_command_gives_vectors_an_id_for_padding(tmp_path, capsys):
+    tokenizer = gpt2_tokenizer()
+    values = {"vocab_size": tokenizer.vocab_size, "hidden_size": 16, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "intermediate_size": 24, "pad_token_id": None}  # fmt: skip
+    model = build_transformer_model(values, model="gpt2", return_keras_model=False)
+    assert model.config.pad_token_id is None
+    save_as_huggingface(model, tmp_path / "out", vocab=tokenizer)
+    (tmp_path / "texts.txt").write_text("he!\nhe said\n")
+    assert main(["encode", str(tmp_path / "out"), str(tmp_path / "texts.txt")]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    (tmp_path / "texts.txt").write_text("he!\n")
+    assert main(["encode", str(tmp_path / "out"), str(tmp_path / "texts.txt")]) == 0
+    alone = capsys.readouterr().out.splitlines()[0]
+    np.testing.assert_allclose(*(np.array(row.split(), float) for row in (first, alone)), atol=1e-6)
 
 
 def test_openai_s_gpt_that_the_library_cannot_build(tmp_path):

@@ -60,6 +60,9 @@ def load_encoder(
     pooling = pooling or ("mean" if pooler is None else "pooler")
     if pooling == "pooler":  # without one, loading says what is missing
         options.update(pooler or {"with_pool": True})
+    if "pad_token_id" in found.family.config_class.nullable:  # texts of several lengths need one
+        no_pad = tokenizer.pad_id is None
+        options["pad_token_id"] = tokenizer.stop_id if no_pad else tokenizer.pad_id
     model = build_inspected(found, said=options.pop("model"), **options)
     encoder = TextEncoder(model, tokenizer, pooling, normalize)
     if max_length is not None and max_length < (encoder.max_length or max_length + 1):

@@ -225,7 +225,8 @@ def _settings(family, files, source, overrides: Mapping[str, Any]) -> Transforme
     known = {**(files.config or {}), **overrides}
     revealed = family.infer_config(source.shapes, known) if source else {}
     written = {config_class.canonical_key(k): v for k, v in (files.config or {}).items()}
-    values = {**revealed, **{k: v for k, v in written.items() if v is not None}, **overrides}
+    said = {k: v for k, v in written.items() if v is not None or k in config_class.nullable}
+    values = {**revealed, **said, **overrides}
     where = str(files.config_path or files.name or "The configuration")
     if not values:
         raise ConfigError(

@@ -54,6 +54,7 @@ class GPTConfig(TransformerConfig):
 
     shared_segment_embeddings: bool = False
 
+    nullable: ClassVar[frozenset[str]] = frozenset({"pad_token_id"})
     # OpenAI's spellings, besides those of Google's json that the conversions have.
     aliases: ClassVar[Mapping[str, str]] = {
         **TransformerConfig.aliases,
@@ -184,8 +185,6 @@ class GPT(BERT):
         found.pop("embedding_size", None)  # is the hidden_size
         if table.name == "huggingface":  # the defaults of those classes
             found.update(hidden_act="gelu_tanh", layer_norm_eps=1e-5, pad_token_id=None)
-        if config.get("pad_token_id", 0) is None:  # as such a model is saved
-            found["pad_token_id"] = None
         if not config.get("shared_segment_embeddings"):
             found.setdefault("type_vocab_size", 0)
         return found
