@@ -19,13 +19,13 @@ ifeq ($(STACK),default)
   EXTRAS := test,lint
   PYTHON_RANGE := 3.10 3.13
   SELECTION :=
-  CASES ?= even
+  CASES ?= most
 else ifeq ($(STACK),addons)
   VENV := .venv-addons
   EXTRAS := test,lint,addons
   PYTHON_RANGE := 3.9 3.11
   SELECTION :=
-  CASES ?= odd
+  CASES ?= rest
 else ifeq ($(STACK),legacy)
   VENV := .venv-legacy
   EXTRAS := test,lint,legacy

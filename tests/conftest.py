@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 # Before TensorFlow is imported anywhere.
@@ -60,8 +61,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """Leaves out cases of tests that have many, as ``KERASBERT_CASES`` says.
 
-    ``even`` and ``odd``, which ``make test`` has on the two stacks, are every second case:
-    together they are all. ``few``, for ``make check``, are the first two.
+    ``most`` and ``rest``, which ``make test`` has on the two stacks, are three and two fifths, by
+    chance: together they are all. ``few``, for ``make check``, are the first two.
     """
     which = os.environ.get("KERASBERT_CASES", "all")
     if which == "all":
@@ -75,7 +76,9 @@ def pytest_collection_modifyitems(config, items):
         if which == "few":
             left.update(members[2:])
         elif len(members) > 3:
-            left.update(members[("odd", "even").index(which) :: 2])
+            # Not by place: every second case of a test with True and False is one of the two.
+            chosen = {"most": (0, 1, 2), "rest": (3, 4)}[which]
+            left.update(x for x in members if zlib.crc32(x.nodeid.encode()) % 5 not in chosen)
     config.hook.pytest_deselected(items=list(left))
     items[:] = [item for item in items if item not in left]
 
