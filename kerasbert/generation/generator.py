@@ -234,7 +234,8 @@ class TextGenerator:
             return graph
 
     def _ending(self, options: GenerationOptions) -> Ending:
-        end_id = self.tokenizer.stop_id
+        own = self.tokenizer  # may be the user's, who knows of no other end
+        end_id = own.stop_id if hasattr(own, "stop_id") else own.end_id
         sequences = []
         for stop in _as_list(options.stop):
             if isinstance(stop, str):
