@@ -39,7 +39,7 @@ class TransformerConfig:
         attention_head_size: width of a head's values; None is ``hidden_size /
             num_attention_heads``.
         attention_key_size: width of a head's queries and keys; None is ``attention_head_size``.
-        pad_token_id: id of the padding token; None where no id stands for padding.
+        pad_token_id: id of the padding token; None, in GPTs alone, where no id stands for it.
         extra: keys of the file that mean nothing here, kept for writing it back.
     """
 
@@ -79,11 +79,11 @@ class TransformerConfig:
                      "intermediate_size", "max_position_embeddings"):  # fmt: skip
             self._check_integer(name, minimum=1)
         self._check_integer("type_vocab_size", minimum=0)
-        for name in (
-            "embedding_size", "attention_head_size", "attention_key_size", "pad_token_id"
-        ):  # fmt: skip
+        if self.pad_token_id is not None or "pad_token_id" not in self.nullable:
+            self._check_integer("pad_token_id", minimum=0)
+        for name in ("embedding_size", "attention_head_size", "attention_key_size"):
             if getattr(self, name) is not None:
-                self._check_integer(name, minimum=0 if name == "pad_token_id" else 1)
+                self._check_integer(name, minimum=1)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             value = getattr(self, name)
             if value is None:

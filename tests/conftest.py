@@ -62,14 +62,16 @@ def pytest_collection_modifyitems(config, items):
     """Leaves out cases of tests that have many, as ``KERASBERT_CASES`` says.
 
     ``most`` and ``rest``, which ``make test`` has on the two stacks, are three and two fifths, by
-    chance: together they are all. ``few``, for ``make check``, are the first two.
+    chance: together they are all; smoke tests are whole on both. ``few``, for ``make check``, are
+    the first two.
     """
     which = os.environ.get("KERASBERT_CASES", "all")
     if which == "all":
         return
     cases: dict[str, list] = {}
     for item in items:
-        if hasattr(item, "callspec"):
+        everywhere = which != "few" and item.get_closest_marker("smoke")
+        if hasattr(item, "callspec") and not everywhere:
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     left = set()
     for members in cases.values():

@@ -6,6 +6,7 @@ The two cases were recorded with transformers 4.41.2 and random weights.
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -24,6 +25,9 @@ from kerasbert.checkpoints.loading import open_tensors
 from kerasbert.checkpoints.report import CheckpointMismatchError
 from kerasbert.checkpoints.source import find_checkpoint
 from kerasbert.cli import main
+from kerasbert.models.registry import find_model
+from kerasbert.tokenizers.bytelevel_bpe import GPT2_TOKENS, ByteLevelBPETokenizer
+from kerasbert.tokenizers.bytelevel_words import byte_characters
 from tests import h5_cases
 from tests.huggingface_cases import ATOL, HERE, find, recorded_sets
 
@@ -196,11 +200,10 @@ def test_vectors_need_an_id_for_padding():
 
 
 def gpt2_tokenizer():
-    bpe = pytest.importorskip("kerasbert.tokenizers.bytelevel_bpe")
     pytest.importorskip("tokenizers")
-    tokens = list(bpe.byte_characters())
+    tokens = list(byte_characters())
     vocab = {token: i for i, token in enumerate([*tokens, "he", "<|endoftext|>"])}
-    return bpe.ByteLevelBPETokenizer(vocab, ["h e"], **bpe.GPT2_TOKENS)
+    return ByteLevelBPETokenizer(vocab, ["h e"], **GPT2_TOKENS)
 
 
 def test_the_tokenizer_of_gpt2_stays_what_it_is(tmp_path):
@@ -252,6 +255,21 @@ def test_the_command_gives_vectors_an_id_for_padding(tmp_path, capsys):
     assert main(["encode", str(tmp_path / "out"), str(tmp_path / "texts.txt")]) == 0
     alone = capsys.readouterr().out.splitlines()[0]
     np.testing.assert_allclose(*(np.array(row.split(), float) for row in (first, alone)), atol=1e-6)
+
+
+@pytest.mark.parametrize("tensor", ["score.weight", "multiple_choice_head.summary.weight"])
+def test_heads_that_are_not_built_are_told(tensor, caplog):
+    arrays = {**tensors("gpt2_lm"), tensor: np.ones((3, 16), np.float32)}
+    with caplog.at_level(logging.INFO, "kerasbert"):
+        build_transformer_model(config("gpt2_lm"), arrays)
+    assert "it holds a head of fine-tuning, which is not loaded" in caplog.text
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "t5"])
+def test_other_families_need_an_id_for_padding(family):
+    config_class = find_model(family)[0].config_class
+    with pytest.raises(ConfigError, match=r"pad_token_id must be an integer.*Received: None"):
+        config_class(50, 16, 1, 2, 24, pad_token_id=None)
 
 
 def test_openai_s_gpt_that_the_library_cannot_build(tmp_path):

@@ -32,6 +32,8 @@ class Op(Enum):
 
 
 _THIRDS = (Op.FIRST_THIRD, Op.SECOND_THIRD, Op.LAST_THIRD)
+# Along which axis the values of the variables that share a tensor are joined, in the rows' order.
+JOINED = {Op.STACKED: 0, **dict.fromkeys(_THIRDS, -1)}
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,3 @@ def on_save(op: Op, value: tf.Tensor) -> tf.Tensor:
     if op is Op.STACKED:
         return value[tf.newaxis]
     return tf.transpose(value) if op in (Op.TRANSPOSE, Op.TOKEN_COLUMNS) else value
-
-
-# Along which axis the values of the variables that share a tensor are joined, in the rows' order.
-JOINED = {Op.STACKED: 0, **dict.fromkeys(_THIRDS, -1)}

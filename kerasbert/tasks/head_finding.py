@@ -24,7 +24,8 @@ _CLASSES = {
 }
 # Tensors that only heads have; those of a head that is loaded must all be used.
 OF_HEADS = (
-    r"(classifier|qa_outputs|logits_proj|sequence_summary|start_logits|end_logits|answer_class)\..*"
+    r"(classifier|qa_outputs|logits_proj|sequence_summary|start_logits|end_logits|answer_class"
+    r"|score|multiple_choice_head)\..*"
     r"|output_(weights|bias)|cls/squad/.*|task_specific/.*"
     r"|model/(classification|regression)_[^/]*/.*|(start_logits|end_logits|answer_class)/.*"
 )
