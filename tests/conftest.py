@@ -14,6 +14,8 @@ from pathlib import Path
 # Before TensorFlow is imported anywhere.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# What XLA compiles here runs once or twice.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core each, or the workers wait for each other
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
@@ -62,27 +64,35 @@ def pytest_collection_modifyitems(config, items):
     """Leaves out cases of tests that have many, as ``KERASBERT_CASES`` says.
 
     ``most`` and ``rest``, which ``make test`` has on the two stacks, are three and two fifths, by
-    chance: together they are all; smoke tests are whole on both. ``few``, for ``make check``, are
-    the first two.
+    chance: together they are all. Tests marked ``either`` are shared out file by file, and smoke
+    tests are whole on both. ``few``, for ``make check``, are the first two.
     """
     which = os.environ.get("KERASBERT_CASES", "all")
     if which == "all":
         return
     cases: dict[str, list] = {}
-    for item in items:
-        everywhere = which != "few" and item.get_closest_marker("smoke")
-        if hasattr(item, "callspec") and not everywhere:
-            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     left = set()
+    # Not by place: every second case of a test with True and False is one of the two.
+    chosen = {"most": (0, 1, 2), "rest": (3, 4), "few": range(5)}[which]
+    for item in items:
+        if which != "few" and item.get_closest_marker("smoke"):
+            continue
+        if item.get_closest_marker("either"):
+            if _fifth(item.nodeid.partition("::")[0]) not in chosen:
+                left.add(item)
+        elif hasattr(item, "callspec"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for members in cases.values():
         if which == "few":
             left.update(members[2:])
         elif len(members) > 3:
-            # Not by place: every second case of a test with True and False is one of the two.
-            chosen = {"most": (0, 1, 2), "rest": (3, 4)}[which]
-            left.update(x for x in members if zlib.crc32(x.nodeid.encode()) % 5 not in chosen)
+            left.update(item for item in members if _fifth(item.nodeid) not in chosen)
     config.hook.pytest_deselected(items=list(left))
     items[:] = [item for item in items if item not in left]
+
+
+def _fifth(name: str) -> int:
+    return zlib.crc32(name.encode()) % 5
 
 
 @pytest.fixture(autouse=True)

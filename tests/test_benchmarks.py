@@ -505,6 +505,8 @@ def run(settings, row, variant, *names, **sizes):
     return Case(specs.ROWS[row], variant, contenders, sizes, settings).run()
 
 
+@pytest.mark.slow
+@pytest.mark.either
 def test_case_with_a_missing_environment_and_a_broken_side(settings):
     names = ("kerasbert", "huggingface", "huggingface:broken", "huggingface:lazy", "bert4keras")
     case = run(settings, "forward", "float32", *names)
@@ -523,6 +525,8 @@ def test_case_with_a_missing_environment_and_a_broken_side(settings):
     assert "a library that prints" in log and "Traceback" in log
 
 
+@pytest.mark.slow
+@pytest.mark.either
 def test_cold_case_starts_a_process_for_every_round(settings):
     case = run(settings, "load", "float32", "kerasbert", "huggingface")
     results = case["contenders"]["huggingface"]
@@ -533,6 +537,8 @@ def test_cold_case_starts_a_process_for_every_round(settings):
         assert results["peak_over_import"] >= 0
 
 
+@pytest.mark.slow
+@pytest.mark.either
 @pytest.mark.parametrize("variant", ["reviews", "single_call"])
 def test_case_of_texts(settings, variant):
     case = run(settings, "tokenise", variant, "kerasbert", "huggingface", characters=200)
@@ -547,6 +553,8 @@ def test_a_row_that_a_side_does_not_do_is_its_problem_only(settings):
     assert "does not do the row 'train_step'" in case["contenders"]["kerasbert"]["problem"]
 
 
+@pytest.mark.slow
+@pytest.mark.either
 def test_cpu_time_is_not_that_of_the_clock(settings):
     sleeping = SIDE.replace("self.work = lambda: 0.5", "self.work = lambda: time.sleep(0.2)")
     folder = settings.assets.parent / "fake_sides"
@@ -571,6 +579,8 @@ def test_cpu_time_counts_processes_that_were_started():
         child.stdin.close()
 
 
+@pytest.mark.slow
+@pytest.mark.either
 def test_a_limit_is_no_work_to_compare(settings):
     limit = SIDE.replace("self.result = lambda: {", "self.result = lambda: {} and {")
     limit = limit.replace('"threads": self.threads', '"operations": 1, "operations_done": 1')
@@ -641,6 +651,7 @@ def own_side(tiny_assets):
     )
 
 
+@pytest.mark.either
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["plain_128", "whole_word_128"])
 def test_masking(own_side, variant):
@@ -654,6 +665,7 @@ def test_masking(own_side, variant):
     assert case["contenders"]["kerasbert:records"]["check"]["largest_difference"] < 0.08
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_pretrain_step(own_side):
     row = specs.ROWS["pretrain_step"]

@@ -132,6 +132,7 @@ def blocks(output: Path) -> int:
     return sum(layer.name.endswith("-FeedForward") for layer in encoder.layers)
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_first_layers_limit_and_precision(folder, tmp_path):
     options = ("--layers", "1", "--limit", "16", "--dtype", "mixed_bfloat16")
@@ -166,6 +167,7 @@ def test_from_scratch_without_a_checkpoint():
 # Interrupting and going on
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_goes_on_after_the_last_whole_epoch(folder, tmp_path, capsys):
     sentiment.main(arguments(folder, tmp_path))
@@ -191,6 +193,7 @@ def trained_state(folder, output):
     return model, state
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_the_state_is_restored_exactly(folder, tmp_path):
     model, state = trained_state(folder, tmp_path)
@@ -228,6 +231,7 @@ def interrupt(monkeypatch, epoch: int) -> None:
     monkeypatch.setattr(sentiment.TrainingState, "on_epoch_begin", begin)
 
 
+@pytest.mark.either
 @pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_interrupted_it_evaluates_and_saves(folder, tmp_path, capsys, monkeypatch, epoch):
@@ -242,6 +246,7 @@ def test_interrupted_it_evaluates_and_saves(folder, tmp_path, capsys, monkeypatc
     assert f"Epoch {epoch + 1}/2" in capsys.readouterr().out
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_another_training_in_the_same_folder_is_refused(folder, tmp_path):
     sentiment.main(arguments(folder, tmp_path))
@@ -261,6 +266,7 @@ def test_a_checkpoint_or_scratch_is_needed(folder, capsys):
     assert "give --checkpoint, or --scratch" in capsys.readouterr().err
 
 
+@pytest.mark.either
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "message"),

@@ -12,6 +12,8 @@ from examples import simbert_synonyms, unilm_dialogue_rewrite
 from kerasbert import build_transformer_model, save_weights_as_checkpoint
 from kerasbert.backend import keras
 
+pytestmark = pytest.mark.either  # scripts that run, on any stack
+
 simbert = simbert_synonyms.simbert_train
 seq2seq = unilm_dialogue_rewrite.seq2seq
 TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}

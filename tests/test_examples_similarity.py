@@ -11,6 +11,7 @@ import pytest
 
 from kerasbert import save_weights_as_checkpoint
 
+pytestmark = pytest.mark.either  # a script that runs, on any stack
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "simbert_similarity.py"
 
 

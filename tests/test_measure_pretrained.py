@@ -234,6 +234,7 @@ def test_the_choice_is_made_on_dev_with_the_first_seed(folder, monkeypatch):
     assert [len(Runner.last.splits[s].examples) for s in ("train", "dev", "test")] == [5, 5, 6]
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_all_measures_are_made_kept_and_shown(folder, tmp_path, capsys, monkeypatch):
     output = tmp_path / "found.json"

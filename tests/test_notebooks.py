@@ -55,6 +55,7 @@ def run(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_quickstart(run):
     printed, pictures = run("quickstart")
@@ -64,6 +65,7 @@ def test_quickstart(run):
     assert len(curve) > 5000
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_sentence_vectors(run):
     printed, pictures = run("sentence_vectors")

@@ -24,6 +24,7 @@ def test_one_step_changes_every_variable(dtype, jit_compile):
     model = classifier(dtype=dtype)
     # Adam's second decay, 0.999, is 1 in bfloat16: weights kept in it are trained by other means.
     optimizer = keras.optimizers.SGD(1.0) if dtype == "bfloat16" else keras.optimizers.Adam(1e-2)
+    optimizer.build(model.trainable_variables)  # or the step is traced twice
     model.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

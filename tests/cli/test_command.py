@@ -112,6 +112,7 @@ def test_other_locales(environment, vocabulary):
     assert done.stdout.decode() == "[CLS] 我 [SEP]\n", done.stderr
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_a_model_is_loaded_without_chatter(checkpoint, tmp_path):
     assert cli.main(["convert", str(checkpoint), str(tmp_path / "hf"), "--to", "huggingface"]) == 0

@@ -81,6 +81,7 @@ def shell(line: str, capsys, monkeypatch) -> str:
     return content.decode()
 
 
+@pytest.mark.either
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="head")
 def test_the_commands_of_the_page(workplace, capsys, monkeypatch):

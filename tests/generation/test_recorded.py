@@ -29,6 +29,7 @@ def bert_gelu():
     return model, Tokenizer(folder / "vocab.txt", do_lower_case=True)
 
 
+@pytest.mark.either
 @pytest.mark.slow
 @pytest.mark.parametrize("use_cache", [True, False], ids=["cache", "whole"])
 def test_bert4keras_decode(bert_gelu, use_cache):

@@ -504,6 +504,7 @@ def test_an_interrupt_says_how_to_go_on(texts, tmp_path, monkeypatch, capsys):
     assert "same command goes on" in capsys.readouterr().err
 
 
+@pytest.mark.either
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGINT"])
 def test_a_killed_command_goes_on(tmp_path, signal_name):

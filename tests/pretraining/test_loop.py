@@ -94,6 +94,8 @@ def test_an_interrupted_run_is_the_unbroken_one(train):
     assert sorted(path.name for path in (broken / "exports").iterdir()) == ["step-10", "step-20"]
 
 
+@pytest.mark.slow
+@pytest.mark.either
 def test_other_settings_are_another_run(train, corpora, tmp_path):
     folder = train(steps=4)
     before = (folder / "log.csv").read_text()
@@ -111,6 +113,8 @@ def test_other_settings_are_another_run(train, corpora, tmp_path):
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.doc"]
 
 
+@pytest.mark.slow
+@pytest.mark.either
 def test_damaged_checkpoints_are_passed_over(train):
     settings = {"save_every": 2, "keep": 3, "steps": 8}
     folder = train(stop_after=6, **settings)
@@ -131,6 +135,8 @@ def test_when_no_checkpoint_can_be_read_nothing_is_begun(train):
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.slow
+@pytest.mark.either
 def test_a_full_disk_leaves_the_last_checkpoint(train, monkeypatch):
     folder = train(steps=8, stop_after=4)
     written = tf.train.CheckpointManager.save
@@ -153,6 +159,7 @@ def test_a_loss_that_is_no_number_ends_the_run(train, tmp_path):
     assert state_module.tf.train.latest_checkpoint(str(tmp_path / "run" / "state"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_learns_as_well(train, precision):
     losses = column(train(precision=precision))
@@ -169,6 +176,7 @@ def test_the_loss_scale_leaves_out_steps(train):
     assert column(folder, "learning_rate")[-1] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -186,6 +194,7 @@ def test_optimizers(train, settings):
     np.testing.assert_allclose(column(train("broken", **settings)), column(whole), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "style"), [("bert", "bert"), ("simbert", "simbert"), ("unilm", "roberta")]
 )
@@ -196,6 +205,7 @@ def test_other_objectives(train, objective, style):
     assert model.count_params() > 0
 
 
+@pytest.mark.slow
 def test_going_on_from_a_checkpoint(train):
     first = train("first")
     second = train("second", checkpoint=str(first / "export"), config=None, steps=3)

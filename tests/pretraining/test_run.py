@@ -146,6 +146,7 @@ def test_kill_and_resume_is_the_unbroken_run(tmp_path, corpus):
         np.testing.assert_array_equal(ours[name], theirs[name], name)
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_a_signal_leaves_a_checkpoint(tmp_path, corpus):
     arguments = command(tmp_path / "run", corpus, save_every=10_000, steps=5000)
@@ -162,6 +163,7 @@ def test_a_signal_leaves_a_checkpoint(tmp_path, corpus):
     assert len(column(tmp_path / "run")) == steps + 2
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_a_dead_worker_leaves_the_last_checkpoint(tmp_path, corpus):
     """The others end with an error instead of going on alone; the same command resumes."""

@@ -237,6 +237,7 @@ def test_compressed_files_and_json_lines_are_read(tmp_path):
     assert set("天地玄黄") <= set(learnt.tokens)
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_the_command_line_says_what_it_wrote_and_what_is_wrong(tmp_path):
     (tmp_path / "a.txt").write_text(TEXT * 2, encoding="utf-8")

@@ -183,6 +183,7 @@ def test_sixteen_clients(process, encoder):
     assert growth < 30e6, f"{growth / 1e6:.0f} MB more after 600 requests"
 
 
+@pytest.mark.either
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_requests_end(checkpoint, number):

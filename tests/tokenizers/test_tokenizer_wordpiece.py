@@ -98,6 +98,7 @@ def test_chunks_do_not_show(wordpiece, texts, chunk):
         assert rows(wordpiece.encode_batch(texts)) == [wordpiece.encode(text) for text in texts]
 
 
+@pytest.mark.either
 @pytest.mark.slow
 def test_every_code_point(wordpiece):
     alone = [chr(code) for code in range(0x30000)] + [chr(code) for code in range(0xE0000, 0xE0200)]
