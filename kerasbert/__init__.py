@@ -1,45 +1,21 @@
 """kerasbert: published BERT-like checkpoints as Keras models."""
 
-from kerasbert.startup import is_command, without_garbage_collection
+import importlib
+import importlib.util
 
-if not is_command():  # the command imports what a subcommand needs: see kerasbert.cli.starting
-    with without_garbage_collection():
-        from kerasbert import backend  # noqa: F401  (first: says plainly when versions do not fit)
-    from kerasbert import data, layers, optimizers, tasks
-    from kerasbert.config import ConfigError, TransformerConfig
-    from kerasbert.convert import convert
-    from kerasbert.embedding import TextEncoder
-    from kerasbert.generation import TextGenerator, generate, stream
-    from kerasbert.models import families  # noqa: F401  (registers them)
-    from kerasbert.models.factory import build_transformer_model
-    from kerasbert.models.huggingface_export import save_as_huggingface
-    from kerasbert.models.registry import list_models, register_model
-    from kerasbert.models.weights import save_weights_as_checkpoint
-    from kerasbert.serving import export_onnx, export_saved_model
-    from kerasbert.tokenizers import Tokenizer
-    from kerasbert.tokenizers.layer import TokenizerLayer
+from kerasbert.startup import is_command
 
 __version__ = "0.1.0.dev0"
 
-__all__ = [
-    "ConfigError",
-    "TextEncoder",
-    "TextGenerator",
-    "Tokenizer",
-    "TokenizerLayer",
-    "TransformerConfig",
-    "build_transformer_model",
-    "convert",
-    "data",
-    "export_onnx",
-    "export_saved_model",
-    "generate",
-    "layers",
-    "list_models",
-    "optimizers",
-    "register_model",
-    "save_as_huggingface",
-    "save_weights_as_checkpoint",
-    "stream",
-    "tasks",
-]
+if not is_command():  # commands import what they need
+    from kerasbert.api import *  # noqa: F403
+    from kerasbert.api import __all__  # noqa: F401
+
+
+def __getattr__(name: str):
+    """What is not here yet, in a command that runs a user's module."""
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is None:
+        api = importlib.import_module(f"{__name__}.api")
+        if name in api.__all__:
+            return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -189,16 +188,3 @@ class TransformerConfig:
         if self.pad_token_id == 0:
             del values["pad_token_id"]
         return {**self.extra, **values}
-
-
-def check_keywords(given: Mapping[str, Any], allowed, caller: str) -> None:
-    """Raises TypeError for keyword arguments that mean nothing, naming the nearest that do."""
-    allowed = sorted(allowed)
-    for name in given:
-        if name not in allowed:
-            near = difflib.get_close_matches(name, allowed, n=3)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise TypeError(
-                f"{caller} got an unknown keyword argument {name!r}.{hint} "
-                f"Accepted: {', '.join(allowed)}."
-            )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from kerasbert.startup import import_models, keep_memory
 from pretraining.presets import PRESETS
 from pretraining.settings import Settings, add_arguments, read_file
 
@@ -60,16 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, settings = parse(argv)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("kerasbert").setLevel(logging.INFO)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-    from pretraining.loop import Training
-    from pretraining.parts import Parts
-    from pretraining.planning import plan
-
+    logging.getLogger("kerasbert.models.google_export").setLevel(logging.WARNING)  # of each export
+    keep_memory()
     try:
+        import_models()
+        from pretraining.loop import Training
+        from pretraining.parts import Parts
+        from pretraining.planning import plan
+
         if arguments.dry_run:
             print("\n".join(plan(settings)))
             return 0
-        last = Training(Parts(settings), arguments.quiet).run()
+        with logging_redirect_tqdm():  # lines above the bar, not in it
+            last = Training(Parts(settings), arguments.quiet).run()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 3

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kerasbert.config import check_keywords
+from kerasbert.keywords import check_keywords
 from pretraining.presets import PRESETS
 
 STRATEGIES = ("one", "mirrored", "multiworker", "tpu")

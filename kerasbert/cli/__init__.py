@@ -16,7 +16,8 @@ import sys
 from collections.abc import Sequence
 
 import kerasbert
-from kerasbert.cli import starting
+from kerasbert.cli.messages import plain_messages
+from kerasbert.startup import be_verbose
 
 COMMANDS = ("info", "convert", "hub", "encode", "similar", "generate", "tokenize", "serve")
 
@@ -47,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parse(argv)
     if arguments.verbose:
-        starting.be_verbose()
+        be_verbose()
     try:
-        with starting.plain_messages(arguments.command, arguments.verbose):
+        with plain_messages(arguments.command, arguments.verbose):
             status = arguments.run(arguments)
             sys.stdout.flush()  # here, where a reader that has gone is noticed
             return status

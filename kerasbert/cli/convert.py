@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Converts, and prints the report."""
     if not arguments.force:
         _refuse_what_is_there(Path(arguments.target).expanduser(), arguments.to)
-    from kerasbert.cli.starting import import_models
+    from kerasbert.startup import import_models
 
     import_models()
     from kerasbert.convert import convert

@@ -34,7 +34,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is found."""
     _check_that_it_is_here(arguments.checkpoint)
-    from kerasbert.cli.starting import import_models
+    from kerasbert.startup import import_models
 
     import_models()
     from kerasbert.cli import inspecting

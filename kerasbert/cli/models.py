@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from kerasbert.cli.starting import import_models
+from kerasbert.startup import import_models
 
 if TYPE_CHECKING:
     from kerasbert.embedding import TextEncoder

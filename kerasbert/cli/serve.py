@@ -7,9 +7,9 @@ import logging
 import sys
 from pathlib import Path
 
-from kerasbert.cli import starting
 from kerasbert.cli.options import positive
 from kerasbert.serving.limits import Limits
+from kerasbert.startup import import_models
 
 _DEFAULTS = Limits()
 
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     corpus = _read_corpus(arguments.corpus)
     opened = server.open_socket(arguments.host, arguments.port)
     try:
-        starting.import_models()
+        import_models()
         from kerasbert.serving.app import create_app
         from kerasbert.serving.loading import load_service
 

@@ -142,7 +142,7 @@ def _decoded(tokenizer, entries, arguments: argparse.Namespace, kind: str) -> li
 
 def _write_array(tokenizer, lists, arguments: argparse.Namespace, progress) -> None:
     """The ids as int32 (lines, max_length), padded."""
-    from kerasbert.cli.starting import import_models
+    from kerasbert.startup import import_models
 
     import_models()  # of which the writer's package is a part
     from kerasbert.embedding.npy_file import NpyWriter

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from kerasbert.backend import tf
 from kerasbert.generation import prompts as prompting
-from kerasbert.generation.decoding import Decoding, Plan, Settings, State, keep_rows
+from kerasbert.generation.compiled import CompiledPlan
+from kerasbert.generation.decoding import Decoding, Plan, Settings
 from kerasbert.generation.language_models import Prompts, language_model
 from kerasbert.generation.options import GenerationOptions
 from kerasbert.generation.reading import take_apart
+from kerasbert.generation.sampling import Uniform
 from kerasbert.generation.search import Ending, Found
 from kerasbert.tokenizers.checking import check_vocabulary
 
-# Steps between two looks at which texts have ended.
-_STEPS = 16
 # Compiled graphs that are kept: one for each combination of options that is not a mere number.
 _GRAPHS = 16
 
@@ -75,7 +75,7 @@ class TextGenerator:
         self.use_cache = not unknown if use_cache is None else bool(use_cache)
         self.options = options
         GenerationOptions.of(options)
-        self._graphs: dict[Plan, _Graph] = {}
+        self._graphs: dict[Plan, CompiledPlan] = {}
         self._lock = threading.Lock()
 
     def generate(
@@ -120,7 +120,7 @@ class TextGenerator:
             results = [[empty] * chosen.num_return_sequences for _ in prompts]
         elif prompts:
             graph, settings = self._graph(chosen), Settings.of(chosen)
-            uniform = _Uniform(chosen)
+            uniform = Uniform(chosen)
             order = np.argsort([-len(prompt.token_ids) for prompt in prompts], kind="stable")
             for begin in range(0, len(order), batch_size):
                 rows = order[begin : begin + batch_size]
@@ -163,7 +163,7 @@ class TextGenerator:
             return
         graph, settings = self._graph(chosen), Settings.of(chosen)
         said = ""
-        for found in graph.steps(prompts, chosen.max_new_tokens, settings, _Uniform(chosen)([0])):
+        for found in graph.steps(prompts, chosen.max_new_tokens, settings, Uniform(chosen)([0])):
             text = self._read(found, chosen)[0][0].text
             # A character may need several tokens, and a stop text may have begun.
             if text.startswith(said) and not text.endswith("\ufffd"):
@@ -217,7 +217,7 @@ class TextGenerator:
 
         return tf.function(run, input_signature=[spec, spec], jit_compile=jit_compile)
 
-    def _graph(self, options: GenerationOptions) -> _Graph:
+    def _graph(self, options: GenerationOptions) -> CompiledPlan:
         plan = Plan.of(options, self._ending(options), self.use_cache)
         if 2 * options.num_beams > self.parts.vocab_size:
             raise ValueError(
@@ -227,7 +227,7 @@ class TextGenerator:
         with self._lock:  # a server calls from several threads
             graph = self._graphs.pop(plan, None)
             if graph is None:
-                graph = _Graph(Decoding(language_model(self.parts, self.use_cache), plan))
+                graph = CompiledPlan(Decoding(language_model(self.parts, self.use_cache), plan))
             self._graphs[plan] = graph  # the latest last
             if len(self._graphs) > _GRAPHS:
                 del self._graphs[next(iter(self._graphs))]
@@ -291,132 +291,6 @@ def _generator_of(model, tokenizer) -> TextGenerator:
         # Past Keras, which would take it for a part of the model.
         object.__setattr__(model, "_kerasbert_generator", known)
     return known
-
-
-class _Graph:
-    """The compiled functions of one plan.
-
-    Args:
-        decoding: the plan with its model.
-    """
-
-    def __init__(self, decoding: Decoding):
-        self.decoding = decoding
-        ids, row = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)
-        scalar = tf.TensorSpec([], tf.float32)
-        number = tf.TensorSpec([], tf.int32)
-        self._signature = [
-            Prompts(ids, ids, row, row),
-            number,
-            Settings(scalar, scalar, scalar, scalar, number),
-            tf.TensorSpec([None, decoding.plan.width, None], tf.float32),
-        ]
-        self._whole = tf.function(decoding.run, input_signature=self._signature)
-        self._begin = tf.function(self._start_and_advance, input_signature=[
-            *self._signature, number])  # fmt: skip
-        self._next = None
-
-    def _start_and_advance(self, prompts, room, settings, uniform, steps):
-        state = self.decoding.start(prompts, room, settings, uniform)
-        return self.decoding.advance(state, steps, settings)
-
-    def _advance(self, state: State, steps: tf.Tensor, settings: Settings) -> State:
-        if self._next is None:  # its inputs are what the first part gives
-            outputs = self._begin.get_concrete_function().structured_outputs
-            specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), outputs)
-            signature = [specs, self._signature[1], self._signature[2]]
-            self._next = tf.function(self.decoding.advance, input_signature=signature)
-        return self._next(state, steps, settings)
-
-    def _prompts(self, prompts) -> Prompts:
-        parts = self.decoding.language_model.parts
-        token_ids, segment_ids, lengths = prompting.pad(prompts, parts.pad_id)
-        if parts.application == "lm":
-            following = segment_ids[np.arange(len(lengths)), lengths - 1]
-        else:
-            following = np.ones_like(lengths)
-        return Prompts(*map(tf.constant, (token_ids, segment_ids, lengths, following)))
-
-    def run(self, prompts, room: int, settings: Settings, uniform, places: Sequence[int]) -> Found:
-        """The texts found for prompts of a batch, as arrays.
-
-        Texts that are done are taken out of the batch from time to time.
-
-        Args:
-            prompts: the prompts.
-            room: most tokens of a text.
-            settings: numbers.
-            uniform: random numbers, float32 (batch, width, room).
-            places: of the prompts among all, for messages.
-        """
-        arguments = (self._prompts(prompts), tf.constant(room), settings, tf.constant(uniform))
-        if len(prompts) == 1 or room <= _STEPS:
-            state = self._begin(*arguments, tf.constant(room))
-            _check(state, places)
-            return Found(*(x.numpy() for x in state.progress.found))
-        state = self._begin(*arguments, tf.constant(_STEPS))
-        rows = np.arange(len(prompts))
-        results = None
-        while True:
-            _check(state, np.asarray(places)[rows])
-            found = [x.numpy() for x in state.progress.found]
-            if results is None:
-                results = Found(*(x.copy() for x in found))
-            for result, x in zip(results, found):
-                result[rows] = x
-            done = state.progress.done.numpy()
-            if done.all() or int(state.progress.written.count) >= room:
-                return results
-            if done.sum() * 4 >= len(done):
-                going = np.flatnonzero(~done)
-                state, rows = keep_rows(state, tf.constant(going, tf.int32)), rows[going]
-            state = self._advance(state, tf.constant(_STEPS), settings)
-
-    def steps(self, prompts, room: int, settings: Settings, uniform) -> Iterator[Found]:
-        """What is found of one text after each token."""
-        state = self._begin(
-            self._prompts(prompts), tf.constant(room), settings, tf.constant(uniform),
-            tf.constant(0),
-        )  # fmt: skip
-        while True:
-            _check(state, [0])
-            yield Found(*(x.numpy() for x in state.progress.found))
-            if state.progress.done.numpy().all() or int(state.progress.written.count) >= room:
-                return
-            state = self._advance(state, tf.constant(1), settings)
-
-
-def _check(state: State, places) -> None:
-    """Refuses results that are none."""
-    sound = state.progress.sound.numpy()
-    if not sound.all():
-        place = int(np.asarray(places)[np.flatnonzero(~sound)[0]])
-        count = int(state.progress.written.count)
-        raise ValueError(
-            f"No token is possible within the first {count} of text {place}: the constraints "
-            "forbid every one, or the model's logits are not numbers (NaN, as weights that "
-            "diverged in training give)."
-        )
-
-
-class _Uniform:
-    """Random numbers of samples, which belong to a text's place and not to its batch."""
-
-    def __init__(self, options: GenerationOptions):
-        self.options = options
-        self.seed = options.seed
-        if options.do_sample and self.seed is None:
-            self.seed = np.random.SeedSequence().entropy
-
-    def __call__(self, rows: Sequence[int]) -> np.ndarray:
-        """float32 (rows, width, max_new_tokens) from [0, 1)."""
-        shape = (self.options.width, self.options.max_new_tokens)
-        if not self.options.do_sample:
-            return np.zeros((len(rows), *shape), np.float32)
-        return np.stack(
-            [np.random.default_rng([int(self.seed), int(i)]).random(shape, np.float32)
-             for i in rows]
-        )  # fmt: skip
 
 
 def _as_list(stop) -> list:

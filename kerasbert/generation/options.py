@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kerasbert.config import check_keywords
+from kerasbert.keywords import check_keywords
 
 
 @dataclass(frozen=True)

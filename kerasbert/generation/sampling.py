@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from kerasbert.backend import tf
+
+if TYPE_CHECKING:
+    from kerasbert.generation.options import GenerationOptions
 
 
 def likeliest(log_probabilities: tf.Tensor) -> tf.Tensor:
@@ -52,3 +60,23 @@ def draw(
     last = tf.reduce_sum(tf.cast(cumulative < cumulative[..., -1:], tf.int32), axis=-1)
     drawn = tf.minimum(drawn, last)
     return drawn if by_rank is None else tf.gather(by_rank, drawn, batch_dims=drawn.shape.rank)
+
+
+class Uniform:
+    """Random numbers of samples, which belong to a text's place and not to its batch."""
+
+    def __init__(self, options: GenerationOptions):
+        self.options = options
+        self.seed = options.seed
+        if options.do_sample and self.seed is None:
+            self.seed = np.random.SeedSequence().entropy
+
+    def __call__(self, rows: Sequence[int]) -> np.ndarray:
+        """float32 (rows, width, max_new_tokens) from [0, 1)."""
+        shape = (self.options.width, self.options.max_new_tokens)
+        if not self.options.do_sample:
+            return np.zeros((len(rows), *shape), np.float32)
+        return np.stack(
+            [np.random.default_rng([int(self.seed), int(i)]).random(shape, np.float32)
+             for i in rows]
+        )  # fmt: skip

@@ -12,7 +12,8 @@ from typing import Any
 from kerasbert.checkpoints.adapting import AdaptedTensors
 from kerasbert.checkpoints.loading import TensorSource, open_tensors
 from kerasbert.checkpoints.source import CheckpointFiles, find_checkpoint
-from kerasbert.config import ConfigError, TransformerConfig, check_keywords
+from kerasbert.config import ConfigError, TransformerConfig
+from kerasbert.keywords import check_keywords
 from kerasbert.layers import skip_initialization
 from kerasbert.models import hints
 from kerasbert.models.registry import find_model, list_models, recognize

@@ -19,7 +19,7 @@ from kerasbert.tokenizers.vocabulary import write_whole
 if TYPE_CHECKING:
     from kerasbert.models.transformer import Transformer
 
-logger = logging.getLogger("kerasbert")
+logger = logging.getLogger(__name__)
 
 
 def save_weights_as_checkpoint(

@@ -20,7 +20,8 @@ from kerasbert.backend import keras
 from kerasbert.checkpoints.mapping import choose_table
 from kerasbert.checkpoints.report import LoadReport
 from kerasbert.checkpoints.source import CheckpointFiles
-from kerasbert.config import ConfigError, TransformerConfig, check_keywords
+from kerasbert.config import ConfigError, TransformerConfig
+from kerasbert.keywords import check_keywords
 from kerasbert.layers import Activation
 from kerasbert.models.bert import BERT
 from kerasbert.models.gpt_names import (

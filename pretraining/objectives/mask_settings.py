@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kerasbert.config import check_keywords
+from kerasbert.keywords import check_keywords
 from pretraining.masking import MaskingConfig
 from pretraining.objectives.base import CorpusFacts
 

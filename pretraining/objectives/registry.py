@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerasbert.backend import keras
-from kerasbert.config import check_keywords
+from kerasbert.keywords import check_keywords
 from pretraining.objectives.base import CorpusFacts, Objective
 from pretraining.objectives.building import ModelSource
 from pretraining.objectives.electra import Electra

@@ -159,6 +159,9 @@ def test_files_may_stand_behind_options():
         ("train.py", ["python", "train.py", "-m", "kerasbert"], False),
         ("", [], False),
         ("my_kerasbert", [], False),
+        (str(CHECKOUT / "pretraining" / "run.py"), [], True),
+        (str(CHECKOUT / "pretraining" / "loop.py"), [], False),
+        ("/elsewhere/pretraining/run.py", ["python", "-m", "pretraining.run"], False),
     ],
 )
 def test_who_is_the_command(monkeypatch, argv, original, expected):

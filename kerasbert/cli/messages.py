@@ -1,67 +1,12 @@
-"""What the command does before it works: TensorFlow, imported late and without its chatter."""
+"""What the command does before it works: messages as lines that say which command they are of."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
-
-from kerasbert.startup import without_garbage_collection
-
-_VERBOSE = "KERASBERT_VERBOSE"
-
-
-def be_verbose() -> None:
-    """Lets TensorFlow say what it says, in this process and those that it starts."""
-    os.environ[_VERBOSE] = "1"
-
-
-def import_models() -> None:
-    """Imports TensorFlow and registers the families of models.
-
-    Messages of TensorFlow that are no errors are left out, those included that it writes before it
-    knows what it shall leave out. When the import fails they are shown.
-    """
-    quiet = os.environ.get(_VERBOSE) != "1"
-    if quiet:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with without_garbage_collection():
-        with _silent_stderr() if quiet and "tensorflow" not in sys.modules else _as_it_is():
-            from kerasbert import backend  # noqa: F401
-    from kerasbert.models import families  # noqa: F401
-
-
-@contextlib.contextmanager
-def _as_it_is() -> Iterator[None]:
-    yield
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keeps what C++ code writes to the standard error, and shows it where an exception ends it."""
-    sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is none
-        yield
-        return
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        except BaseException as error:
-            os.dup2(kept, 2)
-            if not isinstance(error, KeyboardInterrupt):
-                file.seek(0)
-                os.write(2, file.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 @contextlib.contextmanager
