@@ -145,12 +145,14 @@ class Pretraining:
     def prepare_pretrain_step(self):
         """The step of a run: gradients, clipping at 1, AdamW without decay of biases."""
         from kerasbert.optimizers.applying import create_state
+        from kerasbert.startup import keep_memory
         from pretraining.host_loop import HostLoop
         from pretraining.objectives import make_objective
         from pretraining.optimization import make_optimizer
         from pretraining.settings import Settings
         from pretraining.step import Step
 
+        keep_memory()  # as `pretraining.run` does
         arrays, tf = self.read_inputs(), self.tf
         policy = "mixed_bfloat16" if self.job["dtype"] == "bfloat16" else "float32"
         settings = Settings(schedule="constant", warmup=0, optimizer_options={"epsilon": 1e-8})
