@@ -67,19 +67,14 @@ def import_models() -> None:
     quiet = os.environ.get(_VERBOSE) != "1"
     if quiet:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with without_garbage_collection():
-        with silent_stderr() if quiet and "tensorflow" not in sys.modules else _as_it_is():
-            from kerasbert import backend  # noqa: F401
+    silently = quiet and "tensorflow" not in sys.modules
+    with without_garbage_collection(), _silent_stderr() if silently else contextlib.nullcontext():
+        from kerasbert import backend  # noqa: F401
     from kerasbert.models import families  # noqa: F401
 
 
 @contextlib.contextmanager
-def _as_it_is() -> Iterator[None]:
-    yield
-
-
-@contextlib.contextmanager
-def silent_stderr() -> Iterator[None]:
+def _silent_stderr() -> Iterator[None]:
     """Keeps what C++ code writes to the standard error, and shows it where an exception ends it."""
     sys.stderr.flush()
     try:
