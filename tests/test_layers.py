@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -155,3 +158,10 @@ def test_lora_of_keras_works_on_our_projections():
     np.testing.assert_allclose(np.asarray(layer(VECTORS)), before, atol=1e-6)
     layer.lora_kernel_b.assign(np.ones((2, 6)))
     assert np.abs(np.asarray(layer(VECTORS)) - before).max() > 1e-4
+
+
+def test_layers_have_no_statement_that_autograph_does_not_know():
+    """tf-keras converts every call: it would warn, and leave a function with `:=` as it is."""
+    for path in Path(layers.__file__).parent.glob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        assert not any(isinstance(node, ast.NamedExpr) for node in nodes), path

@@ -125,7 +125,8 @@ class MultiHeadSelfAttention(RecomputableLayer):
 
     def _attend(self, inputs, attention_bias, previous_scores, positions, training):
         query, key, value = self.project(inputs, positions)
-        if (reading := incremental.current()) is not None:
+        reading = incremental.current()
+        if reading is not None:
             key, value = reading.remember(key, value)
         scores = self.score(query, key, positions)
         biased = scores if attention_bias is None else scores + attention_bias

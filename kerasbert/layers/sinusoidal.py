@@ -73,9 +73,10 @@ class SinusoidalPositionEmbedding(keras.layers.Layer):
 
     def call(self, inputs):
         """Combines (batch, length, width) with positions; "zero" takes (batch, length) as well."""
+        step = incremental.current_step()
         if self.custom_position_ids:
             inputs, positions = inputs
-        elif (step := incremental.current_step()) is not None:
+        elif step is not None:
             positions = step.positions
         else:
             static = inputs.shape[1]
