@@ -11,10 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
 
+os.environ.setdefault("KERASBERT_VERBOSE", "0")  # no messages of TensorFlow that are no errors
+import kerasbert  # noqa: F401 (before TensorFlow, which it imports quietly)
+
+# isort: split
 import tensorflow as tf
 from tensorflow import keras
 

@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import random
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
+os.environ.setdefault("KERASBERT_VERBOSE", "0")  # no messages of TensorFlow that are no errors
+import kerasbert  # noqa: F401 (before TensorFlow, which it imports quietly)
+
+# isort: split
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras

@@ -10,9 +10,14 @@ trained first (simbert_train.py, on LCQMC).
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("KERASBERT_VERBOSE", "0")  # no messages of TensorFlow that are no errors
+import kerasbert  # noqa: F401 (before TensorFlow, which it imports quietly)
+
+# isort: split
 from tensorflow import keras
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # for where this is not the main script

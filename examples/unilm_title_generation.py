@@ -12,11 +12,16 @@ Ctrl-C ends the training early; the same command again goes on after the last wh
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
+os.environ.setdefault("KERASBERT_VERBOSE", "0")  # no messages of TensorFlow that are no errors
+import kerasbert  # noqa: F401 (before TensorFlow, which it imports quietly)
+
+# isort: split
 from tensorflow import keras
 
 from kerasbert import Tokenizer, build_transformer_model, data, save_weights_as_checkpoint

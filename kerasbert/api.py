@@ -1,9 +1,5 @@
 """What `import kerasbert` gives."""
 
-from kerasbert.startup import without_garbage_collection
-
-with without_garbage_collection():
-    from kerasbert import backend  # noqa: F401  (first: says plainly when versions do not fit)
 from kerasbert import data, layers, optimizers, tasks
 from kerasbert.config import ConfigError, TransformerConfig
 from kerasbert.convert import convert

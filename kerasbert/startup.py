@@ -58,18 +58,28 @@ def be_verbose() -> None:
     os.environ[_VERBOSE] = "1"
 
 
-def import_models() -> None:
-    """Imports TensorFlow and registers the families of models.
+def import_backend(verbose: bool) -> None:
+    """Imports TensorFlow, in less time.
 
-    Messages of TensorFlow that are no errors are left out, those included that it writes before it
-    knows what it shall leave out. When the import fails they are shown.
+    Args:
+        verbose: whether it says what it says; otherwise messages that are no errors are left out,
+            those included that it writes before it knows what it shall leave out. When the import
+            fails they are shown. ``KERASBERT_VERBOSE``, 0 or 1, counts before this.
+
+    Raises:
+        ImportError: TensorFlow or Keras is not there, or of a version that does not fit.
     """
-    quiet = os.environ.get(_VERBOSE) != "1"
-    if quiet:
+    verbose = os.environ.get(_VERBOSE, str(int(verbose))) != "0"
+    if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    silently = quiet and "tensorflow" not in sys.modules
+    silently = not verbose and "tensorflow" not in sys.modules
     with without_garbage_collection(), _silent_stderr() if silently else contextlib.nullcontext():
         from kerasbert import backend  # noqa: F401
+
+
+def import_models() -> None:
+    """Imports TensorFlow without its chatter and registers the families of models, for commands."""
+    import_backend(verbose=False)
     from kerasbert.models import families  # noqa: F401
 
 

@@ -97,3 +97,27 @@ def test_tensorflow_heeds_it_until_there_is_a_tensor():
     limited = {**os.environ, "TF_CPU_BFC_MEM_LIMIT_IN_MB": "100"}
     done = subprocess.run([sys.executable, "-c", code], env=limited, capture_output=True, text=True)
     assert done.stdout.split() == ["True"], done.stderr
+
+
+@pytest.mark.parametrize("name", ["demo", "simbert_synonyms"])
+@pytest.mark.slow
+def test_examples_are_quiet(name):
+    script = CHECKOUT / "examples" / f"{name}.py"
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["PYTHONPATH"] = str(CHECKOUT)
+    command = [sys.executable, str(script), "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: ")
+    assert not done.stderr
+
+
+def test_a_failed_import_shows_what_tensorflow_said(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "import os; os.write(2, b'the driver says no'); raise ImportError('libx.so')"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}"}
+    for verbose in ("0", "1"):
+        environment["KERASBERT_VERBOSE"] = verbose
+        command = [sys.executable, "-c", "import kerasbert"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert "the driver says no" in done.stderr and "libx.so" in done.stderr
