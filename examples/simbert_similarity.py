@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-os.environ.setdefault("KERASBERT_VERBOSE", "0")  # no messages of TensorFlow that are no errors
+os.environ.setdefault("KERASBERT_VERBOSE", "0")  # TensorFlow's log messages
 import kerasbert  # noqa: F401 (before TensorFlow, which it imports quietly)
 
 # isort: split

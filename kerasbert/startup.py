@@ -62,9 +62,9 @@ def import_backend(verbose: bool) -> None:
     """Imports TensorFlow, in less time.
 
     Args:
-        verbose: whether it says what it says; otherwise messages that are no errors are left out,
-            those included that it writes before it knows what it shall leave out. When the import
-            fails they are shown. ``KERASBERT_VERBOSE``, 0 or 1, counts before this.
+        verbose: whether it says what it says; otherwise its log messages are left out, those
+            included that it writes before it knows what it shall leave out. When the import fails
+            they are shown. ``KERASBERT_VERBOSE``, 0 or 1, counts before this.
 
     Raises:
         ImportError: TensorFlow or Keras is not there, or of a version that does not fit.
